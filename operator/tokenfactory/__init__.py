@@ -1,0 +1,1 @@
+"""The token-factory operator: what a million tokens really costs, live, and why."""

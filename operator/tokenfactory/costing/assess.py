@@ -1,0 +1,176 @@
+"""The composition: readings and the ledger in, the new ledger and the pool's economics out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tokenfactory.costing import boards, figures
+from tokenfactory.costing.coverage import gpus_by_pod
+from tokenfactory.costing.gpus import attribute, observed_by_pod
+from tokenfactory.costing.ledger import LatencySlice, Ledger, Presence, Track
+from tokenfactory.costing.sights import list_sights
+from tokenfactory.costing.tracks import Sight, Step, advance, merge_buckets, trim
+from tokenfactory.costing.window import FRESH_INTERVALS, Span, find_end
+from tokenfactory.model import Economics, EngineId, Fleet, Inspected, Pool, Readings, Terms
+
+ENERGY_SAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that one cycle knows of a pool before it is costed. `now` is the cycle's Unix time."""
+
+    pool: Pool
+    terms: Terms
+    fleet: Fleet
+    inspected: tuple[Inspected, ...]
+    readings: Readings
+    now: float
+
+
+def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economics]:
+    """The pool's economics over its window, and the ledger for the next cycle (docs/cost-model.md §1)."""
+    fleet, terms, now = situation.fleet, situation.terms, situation.now
+    attributed = attribute(fleet, situation.readings.exporters)
+    observed = observed_by_pod(holding for _, holdings in attributed for holding in holdings)
+    sights = list_sights(
+        fleet,
+        situation.inspected,
+        situation.readings,
+        terms=terms,
+        ledger=ledger,
+        observed=observed,
+        products=_products_seen(attributed),
+        now=now,
+    )
+    steps = _advance_all(sights, ledger, now=now)
+    presence = _note_presence(sights, fleet, ledger=ledger, now=now)
+    before = ledger or Ledger(first_at=now, at=now, window_seconds=terms.window_seconds)
+    keep = FRESH_INTERVALS * max(terms.scrape_interval_seconds, terms.telemetry.dcgm_sample_interval_seconds)
+    driven = boards.drive(before.odometers, attributed, presence=presence, now=now, keep=keep)
+    after = _write(before, situation, steps=steps, driven=driven, presence=presence)
+    sampled = boards.sample(attributed, now=now)
+    if sampled is not None:
+        after = replace(after, samples=(*after.samples, sampled))
+    span = _find_span(after, terms, now=now)
+    after = replace(after, full=after.full or _is_full(span, terms))
+    cycle = figures.Cycle(
+        pool=situation.pool,
+        terms=terms,
+        fleet=fleet,
+        readings=situation.readings,
+        now=now,
+        ledger=after,
+        span=span,
+        energy_span=_find_energy_span(after, span, terms=terms),
+        sights=sights,
+        observed=observed,
+        steps=steps,
+        closed_energy=driven.spans,
+    )
+    return after, figures.compose(cycle)
+
+
+def energy_seconds(terms: Terms) -> float:
+    """The energy window: the pool's, but at least ten of the exporter's sampling intervals."""
+    return max(
+        float(terms.window_seconds), ENERGY_SAMPLES * float(terms.telemetry.dcgm_sample_interval_seconds)
+    )
+
+
+def _products_seen(attributed: boards.Boards) -> dict[str, str]:
+    return {
+        holding.pod_uid: gpu.product
+        for _, holdings in attributed
+        for holding in holdings
+        for gpu in holding.readings
+        if gpu.product
+    }
+
+
+def _advance_all(sights: Iterable[Sight], ledger: Ledger | None, *, now: float) -> tuple[Step, ...]:
+    before: Mapping[EngineId, Track] = ledger.tracks if ledger else {}
+    plans = {id(t.snapshot.plan.layout): t.snapshot.plan for t in before.values() if t.snapshot}
+    steps: list[Step] = []
+    for sight in sights:
+        step = advance(before.get(sight.id), sight, now=now, plans=plans)
+        snapshot = step.track.snapshot
+        if snapshot is not None:
+            plans.setdefault(id(snapshot.plan.layout), snapshot.plan)
+        steps.append(step)
+    return tuple(steps)
+
+
+def _note_presence(
+    sights: Iterable[Sight], fleet: Fleet, *, ledger: Ledger | None, now: float
+) -> dict[str, Presence]:
+    """Since when each pod is known to hold its GPUs, and when it was last seen."""
+    before = ledger.presence if ledger else {}
+    created = {replica.pod.uid: replica.pod.created_at for replica in fleet.replicas}
+    found: dict[str, Presence] = {}
+    for uid, gpus in gpus_by_pod(sights).items():
+        begun = min(created[uid], now) if ledger and created[uid] > ledger.at else now
+        known = before.get(uid)
+        found[uid] = Presence(known.since if known else begun, now, gpus)
+    return {**before, **found}
+
+
+def _write(
+    before: Ledger,
+    situation: Situation,
+    *,
+    steps: tuple[Step, ...],
+    driven: boards.Drive,
+    presence: Mapping[str, Presence],
+) -> Ledger:
+    """The ledger after this cycle, without what no window can reach any more."""
+    terms, now = situation.terms, situation.now
+    slack = 4 * terms.scrape_interval_seconds
+    horizon = now - energy_seconds(terms) - slack
+    tracks = {step.track.id: trim(step.track, horizon) for step in steps}
+    for engine_id, track in before.tracks.items():
+        if engine_id not in tracks:
+            left = trim(replace(track, present=False, ready=False), horizon)
+            if left.segments:
+                tracks[engine_id] = left
+    merged = merge_buckets(steps)
+    short = now - terms.window_seconds - slack
+    latency = tuple(piece for piece in before.latency if piece.end > short)
+    return Ledger(
+        first_at=before.first_at,
+        at=now,
+        window_seconds=terms.window_seconds,
+        began=before.began if before.began is not None else _begin_window(tracks.values()),
+        full=before.full and before.window_seconds == terms.window_seconds,
+        tracks=tracks,
+        presence={uid: item for uid, item in presence.items() if item.until > horizon},
+        latency=(*latency, LatencySlice(*merged)) if merged else latency,
+        odometers=driven.odometers,
+        energy=(*(e for e in before.energy if e.end > horizon), *driven.spans),
+        samples=tuple(s for s in before.samples if s.at > short),
+    )
+
+
+def _begin_window(tracks: Iterable[Track]) -> float | None:
+    """The moment since which every engine of the first cycle is accounted for."""
+    return max((t.closed_at for t in tracks if t.closed_at is not None), default=None)
+
+
+def _find_energy_span(ledger: Ledger, span: Span, *, terms: Terms) -> Span:
+    """The energy window: it ends with the pool's, or now when no engine is read: boards go on."""
+    stale = ledger.at - span.end > FRESH_INTERVALS * terms.scrape_interval_seconds
+    end = ledger.at if stale else span.end
+    begun = ledger.first_at if ledger.began is None else ledger.began
+    return Span(min(end, max(end - energy_seconds(terms), begun)), end)
+
+
+def _find_span(ledger: Ledger, terms: Terms, *, now: float) -> Span:
+    end = find_end(ledger.tracks.values(), now=now, interval=terms.scrape_interval_seconds)
+    began = ledger.began if ledger.began is not None else end
+    return Span(min(end, max(end - terms.window_seconds, began)), end)
+
+
+def _is_full(span: Span, terms: Terms) -> bool:
+    """Full once all but one scrape interval is covered; it stays so while the window keeps its length."""
+    return span.seconds >= terms.window_seconds - terms.scrape_interval_seconds > 0

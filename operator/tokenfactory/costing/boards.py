@@ -1,0 +1,125 @@
+"""Energy odometers and DCGM samples of the GPUs that the pool holds (docs/cost-model.md §8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tokenfactory.costing.gpus import Board, Holding
+from tokenfactory.costing.ledger import EnergySpan, GpuSample, Odometer, Presence
+from tokenfactory.model import GpuReading
+from tokenfactory.units import JOULES_PER_MILLIJOULE
+
+THROTTLE_BITS = 0x4 | 0x20 | 0x40 | 0x80
+STUCK_AFTER_SAMPLES = 3.0
+
+Boards = tuple[tuple[Board, tuple[Holding, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """The odometers after a cycle and the spans of energy that it closed."""
+
+    odometers: Mapping[str, Odometer]
+    spans: tuple[EnergySpan, ...]
+
+
+def drive(
+    before: Mapping[str, Odometer],
+    boards: Boards,
+    *,
+    presence: Mapping[str, Presence],
+    now: float,
+    keep: float,
+) -> Drive:
+    """Closes a span whenever a board's counter moved. A repeated value closes nothing, a fall is dropped.
+
+    `presence` cuts a span to the time for which its pods held the board. Odometers that were not seen
+    for `keep` seconds go.
+    """
+    after = {uuid: meter for uuid, meter in before.items() if now - meter.seen_at <= keep}
+    joules: dict[tuple[str, float, float, bool], tuple[float, float]] = {}
+    for board, holdings in boards:
+        meter = after.get(board.uuid)
+        if meter is not None and board.at <= meter.seen_at:
+            continue
+        after[board.uuid], gained = _move(meter, board, holdings)
+        if meter is None or gained is None:
+            continue
+        for holding in holdings:
+            start = max(meter.moved_at, min(presence[holding.pod_uid].since, board.at))
+            if board.at <= start:
+                continue
+            part = (board.at - start) / (board.at - meter.moved_at)
+            key = (holding.pod_uid, start, board.at, holding.estimated)
+            used, gpus = joules.get(key, (0.0, 0.0))
+            joules[key] = (used + gained * part * holding.power_share, gpus + holding.gpus)
+    spans = tuple(
+        EnergySpan(pod, start, end, used, gpus, estimated)
+        for (pod, start, end, estimated), (used, gpus) in sorted(joules.items())
+    )
+    return Drive(after, spans)
+
+
+def _move(
+    meter: Odometer | None, board: Board, holdings: tuple[Holding, ...]
+) -> tuple[Odometer, float | None]:
+    """The odometer after this page and the joules of the whole board since it last moved."""
+    value = board.millijoules
+    pods = tuple((holding.pod_uid, holding.gpus) for holding in holdings)
+    estimated = any(holding.estimated for holding in holdings)
+    known = meter.millijoules if meter is not None else None
+    if meter is None or known is None or value is None or value < known:
+        return Odometer(board.at, board.at, value, pods, closed=False, estimated=estimated), None
+    if value == known:
+        return replace(meter, seen_at=board.at, pods=pods, estimated=estimated), None
+    moved = Odometer(board.at, board.at, value, pods, closed=True, estimated=estimated)
+    return moved, (value - known) * JOULES_PER_MILLIJOULE
+
+
+def metered_by_pod(
+    odometers: Mapping[str, Odometer], *, now: float, seen_within: float, sample_interval: float
+) -> dict[str, float]:
+    """GPUs per pod whose counter is alive: seen lately, moved within three sampling intervals."""
+    found: dict[str, float] = {}
+    for meter in odometers.values():
+        stuck = meter.seen_at - meter.moved_at > STUCK_AFTER_SAMPLES * sample_interval
+        if not meter.closed or stuck or now - meter.seen_at > seen_within:
+            continue
+        for pod_uid, gpus in meter.pods:
+            found[pod_uid] = found.get(pod_uid, 0.0) + gpus
+    return found
+
+
+def sample(boards: Boards, *, now: float) -> GpuSample | None:
+    """This cycle's activity of the pool's own GPUs; None when no page shows any of them."""
+    readings = [gpu for _, holdings in boards for holding in holdings for gpu in holding.readings]
+    if not readings:
+        return None
+    return GpuSample(
+        at=now,
+        busy=_sum(gpu.utilisation for gpu in readings if gpu.utilisation is not None),
+        tensor=_sum(gpu.tensor_active for gpu in readings if gpu.tensor_active is not None),
+        memory=_sum(share for gpu in readings if (share := _memory_share(gpu)) is not None),
+        throttled=_sum(
+            1.0 if gpu.clock_event_reasons & THROTTLE_BITS else 0.0
+            for gpu in readings
+            if gpu.clock_event_reasons is not None
+        ),
+    )
+
+
+def _sum(values: Iterable[float]) -> tuple[float, float]:
+    total = count = 0.0
+    for value in values:
+        total += value
+        count += 1.0
+    return total, count
+
+
+def _memory_share(gpu: GpuReading) -> float | None:
+    """used / (used + free + reserved): the total is not exported."""
+    if gpu.memory_used_mib is None or gpu.memory_free_mib is None:
+        return None
+    total = gpu.memory_used_mib + gpu.memory_free_mib + (gpu.memory_reserved_mib or 0.0)
+    return gpu.memory_used_mib / total if total > 0 else None

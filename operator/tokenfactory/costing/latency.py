@@ -1,0 +1,77 @@
+"""Quantiles from bucket gains, as Prometheus' histogram_quantile computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf, isinf
+
+from tokenfactory.costing.counters import Bucket
+from tokenfactory.costing.ledger import LatencySlice
+from tokenfactory.costing.window import Span, overlap
+from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
+from tokenfactory.model import Histogram, Quantiles, Signal
+
+SOURCE = "engine histogram, docs/cost-model.md §15"
+
+
+def sum_slices(slices: Iterable[LatencySlice], span: Span) -> dict[Bucket, float]:
+    """Bucket gains within the span."""
+    total: dict[Bucket, float] = {}
+    for piece in slices:
+        fraction = overlap(piece.start, piece.end, span)
+        if fraction > 0:
+            for bucket, gain in piece.buckets.items():
+                total[bucket] = total.get(bucket, 0.0) + gain * fraction
+    return total
+
+
+def find_latency(
+    gains: Mapping[Bucket, float], *, families: frozenset[Signal | Histogram], seconds: float
+) -> dict[Histogram, Quantiles]:
+    """p50 and p99 in seconds of every histogram; absent without observations."""
+    found: dict[Histogram, Quantiles] = {}
+    for histogram in Histogram:
+        buckets = sorted((bound, gain) for (kind, bound), gain in gains.items() if kind is histogram)
+        if not buckets and histogram not in families:
+            absent = Missing(Absence.NOT_EXPORTED)
+            found[histogram] = Quantiles(p50=absent, p99=absent)
+            continue
+        found[histogram] = Quantiles(
+            p50=_measure(0.5, buckets, seconds=seconds), p99=_measure(0.99, buckets, seconds=seconds)
+        )
+    return found
+
+
+def interpolate(quantile: float, buckets: Sequence[tuple[float, float]]) -> tuple[float, Grade] | None:
+    """The quantile of cumulative (upper bound, count) pairs in rising order; None without observations.
+
+    Linear within a bucket, the first one beginning at 0. In the +Inf bucket the answer is the highest
+    finite bound, which is an estimate from below. Counts are made monotone first.
+    """
+    steady: list[tuple[float, float]] = []
+    highest = 0.0
+    for bound, count in buckets:
+        highest = max(highest, count)
+        steady.append((bound, highest))
+    if len(steady) < 2 or not isinf(steady[-1][0]) or highest <= 0:
+        return None
+    rank = quantile * highest
+    index = next(i for i, (_, count) in enumerate(steady) if count >= rank)
+    if isinf(steady[index][0]):
+        return steady[-2][0], Grade.ESTIMATED
+    bound, count = steady[index]
+    lower, below = steady[index - 1] if index else (min(0.0, bound), 0.0)
+    if index == 0 and bound <= 0:
+        return bound, Grade.MEASURED
+    width = count - below
+    return lower + (bound - lower) * ((rank - below) / width if width > 0 else 1.0), Grade.MEASURED
+
+
+def _measure(quantile: float, buckets: list[tuple[float, float]], *, seconds: float) -> Measure[float]:
+    if buckets and buckets[-1][0] != inf:
+        buckets = [*buckets, (inf, buckets[-1][1])]
+    found = interpolate(quantile, buckets)
+    if found is None:
+        return Missing(Absence.NO_TRAFFIC)
+    value, grade = found
+    return Known(value=value, basis="seconds", source=SOURCE, grade=grade, window_seconds=seconds)

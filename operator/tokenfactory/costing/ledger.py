@@ -1,0 +1,130 @@
+"""What costing remembers of a pool between two cycles. It goes in and comes out; nothing is mutated."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from tokenfactory.costing.counters import Bucket, Snapshot
+from tokenfactory.costing.hardware import HardwareFacts
+from tokenfactory.costing.shares import Share
+from tokenfactory.model import EngineId, Histogram, Role, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A span of one engine's GPU time and what its counters gained in it (docs/cost-model.md §1).
+
+    `deltas` is None when no token was seen. `running` and `waiting` are the gauges at its end.
+    `estimated` tells that a counter fell or the container restarted: a tail may be unseen.
+    """
+
+    start: float
+    end: float
+    gpus: float
+    share: Share
+    deltas: array[float] | None = None
+    running: float = 0.0
+    waiting: float = 0.0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One engine of one pod; container "" stands for a pod that holds GPUs and runs no engine we know.
+
+    GPU time is accounted up to `closed_at` (None: not begun). `read_at` is the last good scrape.
+    `from_zero`: no token of its first page can predate the track. `born` is when it was first seen.
+    """
+
+    id: EngineId
+    role: Role
+    facts: HardwareFacts
+    gpus: float
+    closed_at: float | None
+    from_zero: bool = False
+    born: float = 0.0
+    started_at: float | None = None
+    restarts: int = 0
+    read_at: float | None = None
+    snapshot: Snapshot | None = None
+    families: frozenset[Signal | Histogram] = frozenset()
+    running: float = 0.0
+    waiting: float = 0.0
+    model: str = ""
+    version: str = ""
+    segments: tuple[Segment, ...] = ()
+    present: bool = True
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySlice:
+    """Bucket gains of all engines of the pool, closed in one cycle."""
+
+    start: float
+    end: float
+    buckets: Mapping[Bucket, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Odometer:
+    """A GPU's energy counter: when it last moved, when it was last seen, and whether a span was closed."""
+
+    moved_at: float
+    seen_at: float
+    millijoules: float | None
+    pods: tuple[tuple[str, float], ...]
+    closed: bool = False
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnergySpan:
+    """Joules that `gpus` GPUs of one pod used between two moves of their counters."""
+
+    pod_uid: str
+    start: float
+    end: float
+    joules: float
+    gpus: float
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A pod's time as a holder of GPUs, up to when it was last seen: what comes after can't be observed."""
+
+    since: float
+    until: float
+    gpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSample:
+    """Sums over the pool's GPUs of one DCGM page round, each with its own count of GPUs."""
+
+    at: float
+    busy: tuple[float, float] = (0.0, 0.0)
+    tensor: tuple[float, float] = (0.0, 0.0)
+    memory: tuple[float, float] = (0.0, 0.0)
+    throttled: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """`at` is the last cycle, `first_at` the first; since `began` every engine is accounted for."""
+
+    first_at: float
+    at: float
+    window_seconds: float
+    began: float | None = None
+    full: bool = False
+    tracks: Mapping[EngineId, Track] = field(default_factory=lambda: MappingProxyType({}))
+    presence: Mapping[str, Presence] = field(default_factory=lambda: MappingProxyType({}))
+    latency: tuple[LatencySlice, ...] = ()
+    odometers: Mapping[str, Odometer] = field(default_factory=lambda: MappingProxyType({}))
+    energy: tuple[EnergySpan, ...] = ()
+    samples: tuple[GpuSample, ...] = ()

@@ -1,0 +1,150 @@
+"""One sight per engine (and per GPU-holding pod without one): who is here, ready or not, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tokenfactory.costing.gpus import count_held, holds_gpus
+from tokenfactory.costing.hardware import HardwareFacts, facts_of
+from tokenfactory.costing.ledger import Ledger
+from tokenfactory.costing.shares import Share
+from tokenfactory.costing.tokencount import WORKERS
+from tokenfactory.costing.tracks import Sight
+from tokenfactory.model import (
+    Engine,
+    EngineId,
+    EngineKind,
+    EngineReading,
+    Fleet,
+    Inspected,
+    Readings,
+    Replica,
+    Role,
+    Terms,
+)
+
+
+def list_sights(
+    fleet: Fleet,
+    inspected: Iterable[Inspected],
+    readings: Readings,
+    *,
+    terms: Terms,
+    ledger: Ledger | None,
+    observed: Mapping[str, float],
+    products: Mapping[str, str],
+    now: float,
+) -> tuple[Sight, ...]:
+    """All sights of the cycle. `observed` and `products` are DCGM's GPUs and model name per pod UID."""
+    roles = {EngineId(item.pod_uid, item.container): item.role for item in inspected}
+    found: list[Sight] = []
+    for replica in fleet.replicas:
+        uid = replica.pod.uid
+        gpus = count_held(replica, observed.get(uid, 0.0)) if holds_gpus(replica) else 0.0
+        facts = facts_of(replica, terms, seen_product=products.get(uid, ""))
+        engines = [(e, roles.get(EngineId(uid, e.container.name), e.role)) for e in replica.engines]
+        workers = [
+            (engine, role)
+            for engine, role in engines
+            if role in WORKERS and engine.kind is not EngineKind.NONE
+        ]
+        if not workers and gpus > 0:
+            found.append(_silent(replica, engines, facts=facts, gpus=gpus, ledger=ledger, now=now))
+        for engine, role in workers:
+            if not holds_gpus(replica):
+                continue
+            share = gpus / len(workers)
+            found.append(
+                _see(
+                    replica,
+                    engine,
+                    role=role,
+                    facts=facts,
+                    gpus=share,
+                    readings=readings,
+                    ledger=ledger,
+                    now=now,
+                )
+            )
+    return tuple(found)
+
+
+def is_ready(engine: Engine) -> bool:
+    return engine.container.running and engine.container.ready
+
+
+def _see(
+    replica: Replica,
+    engine: Engine,
+    *,
+    role: Role,
+    facts: HardwareFacts,
+    gpus: float,
+    readings: Readings,
+    ledger: Ledger | None,
+    now: float,
+) -> Sight:
+    engine_id = EngineId(replica.pod.uid, engine.container.name)
+    reading = readings.engines.get(engine_id)
+    ready = is_ready(engine)
+    since, from_zero = _begin_of(
+        replica, ready=ready, started_at=engine.container.started_at, ledger=ledger, now=now
+    )
+    return Sight(
+        id=engine_id,
+        role=role,
+        facts=facts,
+        gpus=gpus,
+        engine=engine,
+        ready=ready,
+        reading=reading if isinstance(reading, EngineReading) else None,
+        since=since,
+        from_zero=from_zero,
+        now=now,
+    )
+
+
+def _silent(
+    replica: Replica,
+    engines: list[tuple[Engine, Role]],
+    *,
+    facts: HardwareFacts,
+    gpus: float,
+    ledger: Ledger | None,
+    now: float,
+) -> Sight:
+    """A pod that holds GPUs and has no page of its own; a multi-node worker serves while its pool does."""
+    role = next((role for _, role in engines if role is Role.WORKER), Role.NONE)
+    serves = role is Role.WORKER and ledger is not None and any(t.running > 0 for t in ledger.tracks.values())
+    pod = replica.pod
+    born_here = ledger is not None and pod.created_at > ledger.at
+    return Sight(
+        id=EngineId(pod.uid, ""),
+        role=role,
+        facts=facts,
+        gpus=gpus,
+        engine=None,
+        ready=pod.ready,
+        reading=None,
+        since=min(pod.created_at, now) if born_here else now,
+        from_zero=False,
+        now=now,
+        silent_share=Share.SERVING if serves else Share.IDLE,
+    )
+
+
+def _begin_of(
+    replica: Replica, *, ready: bool, started_at: float | None, ledger: Ledger | None, now: float
+) -> tuple[float | None, bool]:
+    """When a new engine's GPU time begins (None: at its first good scrape), and if its counters begin at 0.
+
+    A pod that appeared while we watched is billed from its creation, and its first page counts whole. One
+    that was there when the operator started is billed from its first page, or from now while it still loads
+    (docs/cost-model.md §1).
+    """
+    if ledger is not None:
+        if replica.pod.created_at > ledger.at:
+            return min(replica.pod.created_at, now), True
+        if ready and started_at is not None and started_at > ledger.at:
+            return ledger.at, True
+    return (None if ready else now), False

@@ -1,0 +1,203 @@
+"""The line, top to bottom: discover, inspect, scrape, cost, judge, and hand over what is to be published.
+
+Memory goes in and comes out; nothing else is kept. The same line runs in the operator and on files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tokenfactory.costing.assess import Situation, assess
+from tokenfactory.costing.ledger import Ledger
+from tokenfactory.costing.prices import quote_fleet
+from tokenfactory.discovery.fleet import find
+from tokenfactory.inspection.fleet import inspect
+from tokenfactory.judgement.judge import (
+    Evidence,
+    JudgeMemory,
+    judge,
+    judge_internal_error,
+    judge_invalid,
+    judge_stalled,
+    judge_suspended,
+)
+from tokenfactory.model import (
+    Economics,
+    Fleet,
+    FleetProblem,
+    FleetReason,
+    Inspected,
+    InvalidPool,
+    LabelSelector,
+    Pool,
+    Readings,
+    Resource,
+    Terms,
+    Verdict,
+)
+from tokenfactory.ports import Inventory, PoolReferences, ReferencedPool
+from tokenfactory.publishing.status import Subject
+
+
+class Collector(Protocol):
+    """The scrape stage: every engine and exporter page of a fleet, as values."""
+
+    async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings: ...
+
+
+class Stopwatch(Protocol):
+    """Measures how long each stage takes."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What one cycle leaves for the next: open segments, the learned baseline, the last verdict."""
+
+    ledger: Ledger | None = None
+    judge: JudgeMemory | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One pool to be cycled. `neighbours` are the other pools of its namespace and their selectors."""
+
+    resource: Resource
+    terms: Terms
+    neighbours: Sequence[tuple[str, LabelSelector]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a cycle found: the subject to publish, and the memory for the next cycle."""
+
+    subject: Subject
+    memory: Memory
+
+
+class Line:
+    """Runs cycles against the ports that it was built with."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        collector: Collector,
+        references: PoolReferences,
+        *,
+        clock: Callable[[], float],
+        watch: Stopwatch,
+    ) -> None:
+        self._inventory = inventory
+        self._collector = collector
+        self._references = references
+        self._clock = clock
+        self._watch = watch
+
+    async def run(self, order: Order, memory: Memory) -> Outcome:
+        """One cycle of one pool. Raises Unavailable when the API server can't be asked for a poolRef."""
+        pool = order.resource
+        if isinstance(pool, InvalidPool):
+            return self._close(order, judge_invalid(pool))
+        referenced = await self._refer(pool)
+        if isinstance(referenced, FleetProblem):
+            quote = quote_fleet(pool, order.terms, Fleet())
+            return self._close(order, judge_stalled(pool, referenced, quote))
+        with self._watch.stage("discover"):
+            fleet = find(
+                pool, order.terms, self._inventory, referenced=referenced, neighbours=order.neighbours
+            )
+        if pool.suspend:
+            quote = quote_fleet(pool, order.terms, fleet)
+            return self._close(order, judge_suspended(pool, order.terms, quote))
+        with self._watch.stage("inspect"):
+            inspected = inspect(fleet)
+        with self._watch.stage("scrape"):
+            readings = await self._scrape(fleet, order.terms)
+        return self._conclude(order, pool, memory, (fleet, inspected, readings))
+
+    def _conclude(
+        self,
+        order: Order,
+        pool: Pool,
+        memory: Memory,
+        seen: tuple[Fleet, tuple[Inspected, ...], Readings],
+    ) -> Outcome:
+        fleet, inspected, readings = seen
+        now = self._clock()
+        with self._watch.stage("cost"):
+            ledger, economics = assess(
+                Situation(
+                    pool=pool, terms=order.terms, fleet=fleet, inspected=inspected, readings=readings, now=now
+                ),
+                memory.ledger,
+            )
+        with self._watch.stage("judge"):
+            judged, verdict = judge(
+                Evidence(
+                    pool=pool,
+                    terms=order.terms,
+                    fleet=fleet,
+                    inspected=inspected,
+                    economics=economics,
+                    now=now,
+                ),
+                memory.judge,
+            )
+        outcome = self._close(order, verdict, fleet=fleet, inspected=inspected, economics=economics)
+        return replace(outcome, memory=Memory(ledger=ledger, judge=judged, verdict=verdict))
+
+    async def _refer(self, pool: Pool) -> ReferencedPool | FleetProblem | None:
+        if pool.pool_ref is None:
+            return None
+        found = await self._references.find(pool.key.namespace, pool.pool_ref)
+        if isinstance(found, FleetReason):
+            return FleetProblem(found, pool.pool_ref)
+        return found
+
+    async def _scrape(self, fleet: Fleet, terms: Terms) -> Readings:
+        interval = terms.scrape_interval_seconds
+        return await self._collector.collect(
+            fleet, now=self._clock(), max_age=interval / 2, timeout=min(5.0, interval / 2)
+        )
+
+    def _close(
+        self,
+        order: Order,
+        verdict: Verdict,
+        *,
+        fleet: Fleet | None = None,
+        inspected: tuple[Inspected, ...] = (),
+        economics: Economics | None = None,
+    ) -> Outcome:
+        resource = order.resource
+        subject = Subject(
+            generation=resource.generation,
+            pool=resource if isinstance(resource, Pool) else None,
+            fleet=fleet,
+            inspected=inspected,
+            economics=economics,
+            verdict=verdict,
+            now=self._clock(),
+        )
+        return Outcome(subject=subject, memory=Memory(verdict=verdict))
+
+
+def close_with_bug(order: Order, *, now: float) -> Outcome:
+    """The outcome of a cycle that raised: Unknown/InternalError, memory dropped, no other pool notices."""
+    verdict = judge_internal_error(order.resource)
+    pool = order.resource if isinstance(order.resource, Pool) else None
+    subject = Subject(
+        generation=order.resource.generation,
+        pool=pool,
+        fleet=None,
+        inspected=(),
+        economics=None,
+        verdict=verdict,
+        now=now,
+    )
+    return Outcome(subject=subject, memory=Memory(verdict=verdict))

@@ -1,0 +1,1 @@
+"""What runs: Kubernetes objects become frozen values here, and nowhere else."""

@@ -1,0 +1,118 @@
+"""What a pool holds at one moment: pods, GPUs, engines, exporters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tokenfactory.discovery.engines import Access, Shape, place, shape_of
+from tokenfactory.discovery.exporters import find_exporters
+from tokenfactory.discovery.gpus import gpus_held
+from tokenfactory.discovery.problems import list_problems
+from tokenfactory.model import (
+    Container,
+    Engine,
+    Fleet,
+    FleetProblem,
+    FleetReason,
+    LabelSelector,
+    Pod,
+    Pool,
+    Replica,
+    Terms,
+)
+from tokenfactory.ports import Inventory, ReferencedPool
+
+MOST_PODS = 10_000
+FINISHED = frozenset({"Succeeded", "Failed"})
+
+
+def find(
+    pool: Pool,
+    terms: Terms,
+    inventory: Inventory,
+    *,
+    referenced: ReferencedPool | None = None,
+    neighbours: Sequence[tuple[str, LabelSelector]] = (),
+) -> Fleet:
+    """The pool's fleet, from its own namespace only, sorted by pod name, each UID once.
+
+    `neighbours` are the other pools of the namespace by name, for what is selected twice. Finished pods and
+    pods without a node hold no GPU and are left out. Past 10,000 pods the rest is left out, and said so.
+    """
+    selector = pool.selector or (referenced.selector if referenced else None)
+    if selector is None:
+        return Fleet(problems=(FleetProblem(FleetReason.POOL_REF_NOT_FOUND, "spec.poolRef names no pool"),))
+    selected = _select(inventory.pods(pool.key.namespace, selector), pool.key.namespace)
+    kept = selected[:MOST_PODS]
+    access = Access(
+        port=pool.metrics_port,
+        path=pool.metrics_path,
+        referenced_ports=referenced.ports if referenced else (),
+        allow_host_network=terms.telemetry.allow_host_network,
+    )
+    others = [(name, other) for name, other in neighbours if name != pool.key.name]
+    replicas = tuple(_replicas(kept, access, inventory=inventory, neighbours=others))
+    exporters, problems = find_exporters(replicas, terms.telemetry, inventory)
+    return Fleet(
+        replicas=replicas,
+        exporters=exporters,
+        problems=list_problems(replicas, selected=len(selected), kept=len(kept)) + problems,
+    )
+
+
+def _select(pods: Iterable[Pod], namespace: str) -> list[Pod]:
+    """Pods of this namespace by name; of two with one UID the first."""
+    by_uid: dict[str, Pod] = {}
+    for pod in sorted(pods, key=lambda pod: pod.name):
+        if pod.namespace == namespace:
+            by_uid.setdefault(pod.uid, pod)
+    return list(by_uid.values())
+
+
+def _replicas(
+    pods: Iterable[Pod],
+    access: Access,
+    *,
+    inventory: Inventory,
+    neighbours: Sequence[tuple[str, LabelSelector]],
+) -> Iterable[Replica]:
+    """Pods that hold GPUs or run an engine; replicas of one template are looked at once."""
+    shapes: dict[tuple[object, ...], Shape | None] = {}
+    for pod in pods:
+        if pod.phase in FINISHED or not pod.node_name:
+            continue
+        engines = tuple(_engines(pod, access, shapes))
+        node = inventory.node(pod.node_name)
+        gpus = gpus_held(pod, node)
+        if not engines and not gpus and not pod.mounts_claims:
+            continue
+        yield Replica(
+            pod=pod,
+            node=node,
+            gpus=gpus,
+            product=node.gpu_product if node else None,
+            engines=engines,
+            shared_with=tuple(sorted(name for name, other in neighbours if other.matches(pod.labels))),
+        )
+
+
+def _engines(pod: Pod, access: Access, shapes: dict[tuple[object, ...], Shape | None]) -> Iterable[Engine]:
+    for container in pod.containers:
+        template = _template(container)
+        if template not in shapes:
+            shapes[template] = shape_of(container, access)
+        shape = shapes[template]
+        if shape is not None:
+            yield place(shape, pod, container, access)
+
+
+def _template(container: Container) -> tuple[object, ...]:
+    return (
+        container.name,
+        container.image,
+        container.command,
+        container.args,
+        container.env,
+        container.ports,
+        bool(container.gpu_limits),
+    )

@@ -1,0 +1,76 @@
+"""What stands in the way of reading a fleet, in messages that change only when the fleet does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tokenfactory.discovery.engines import DISABLED, NOT_SUPPORTED, SEVERAL_PORTS
+from tokenfactory.model import Engine, EngineKind, FleetProblem, FleetReason, Replica
+
+MOST_NAMES = 5
+
+
+def list_problems(replicas: Sequence[Replica], *, selected: int, kept: int) -> tuple[FleetProblem, ...]:
+    """The problems of a fleet, the most basic first, each reason at most once."""
+    return tuple(_problems(replicas, selected, kept))
+
+
+def _problems(replicas: Sequence[Replica], selected: int, kept: int) -> Iterator[FleetProblem]:
+    if not selected:
+        yield FleetProblem(
+            FleetReason.NO_PODS,
+            "no pod of this namespace is selected: compare the selector with the pods' labels",
+        )
+    elif not replicas:
+        yield FleetProblem(
+            FleetReason.NO_PODS, "no selected pod runs an engine or holds GPUs on a node at the moment"
+        )
+    if kept < selected:
+        yield FleetProblem(
+            FleetReason.TARGETS_TRUNCATED,
+            f"more than {kept} pods are selected, the rest is left out: split the pool",
+        )
+    engines = [engine for replica in replicas for engine in replica.engines]
+    yield from _of_engines(engines)
+    names = sorted({name for replica in replicas for name in replica.shared_with})
+    if names:
+        yield FleetProblem(
+            FleetReason.PODS_SHARED,
+            f"pods of this pool are also selected by {_listed(names)}: each pool counts them as its own",
+        )
+
+
+def _of_engines(engines: Sequence[Engine]) -> Iterator[FleetProblem]:
+    unsupported = [engine for engine in engines if engine.problem is FleetReason.ENGINE_NOT_SUPPORTED]
+    if unsupported:
+        kinds = sorted({_described(engine) for engine in unsupported})
+        yield FleetProblem(FleetReason.ENGINE_NOT_SUPPORTED, f"{NOT_SUPPORTED}: {_listed(kinds)}")
+    disabled = _containers(engines, FleetReason.METRICS_DISABLED)
+    if disabled:
+        yield FleetProblem(FleetReason.METRICS_DISABLED, f"{DISABLED} of {_listed(disabled)}")
+    refused = _containers(engines, FleetReason.HOST_NETWORK_REFUSED)
+    if refused:
+        yield FleetProblem(
+            FleetReason.HOST_NETWORK_REFUSED,
+            "serving pods on the host network are not read: take them off it, or have the platform team set"
+            " telemetry.allowHostNetwork of the TokenFactory",
+        )
+
+
+def _described(engine: Engine) -> str:
+    if engine.why_not == SEVERAL_PORTS:
+        return "a vllm server for each of several ports"
+    if engine.kind is EngineKind.OTHER:
+        return f"an unknown server in container {engine.container.name}"
+    if engine.kind is EngineKind.VLLM:
+        return "vllm in a wrapper"
+    return engine.kind.value
+
+
+def _containers(engines: Sequence[Engine], reason: FleetReason) -> list[str]:
+    return sorted({f"container {engine.container.name}" for engine in engines if engine.problem is reason})
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES])
+    return f"{shown} and others" if len(names) > MOST_NAMES else shown

@@ -1,0 +1,43 @@
+"""What holds for a pool: its own words, then its factory's, then the built-in defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tokenfactory.model import Factory, OptimizationName, Pool, Requirement, Terms
+
+DEFAULT_FACTORY = "default"
+DEFAULT_WINDOW_SECONDS = 300
+DEFAULT_FRACTION = 0.5
+SCRAPES_PER_WINDOW = 5
+SHORTEST_INTERVAL_SECONDS = 1.0
+ALL_PREFERRED = tuple(Requirement(name=name) for name in OptimizationName)
+
+
+def resolve(pool: Pool, factories: Mapping[str, Factory]) -> Terms:
+    """The terms of `pool`; `factories` by name.
+
+    A factory that the pool names and that is not there gives `factory=None`: no price, no fallback. An empty
+    list of optimizations is the same as none given. An endpoint is read at least five times a window, but not
+    more often than every 5 s.
+    """
+    factory = factories.get(pool.factory_name or DEFAULT_FACTORY)
+    if factory is None and pool.factory_name is None:
+        factory = Factory()
+    said = factory or Factory()
+    window = pool.window_seconds or said.default_window_seconds or DEFAULT_WINDOW_SECONDS
+    collapse, default = pool.collapse, said.default_collapse
+    return Terms(
+        factory=factory,
+        window_seconds=window,
+        scrape_interval_seconds=max(
+            SHORTEST_INTERVAL_SECONDS,
+            min(float(said.telemetry.scrape_interval_seconds), window / SCRAPES_PER_WINDOW),
+        ),
+        requirements=pool.optimizations or said.default_optimizations or ALL_PREFERRED,
+        collapse_fraction=collapse.fraction_of_baseline or default.fraction_of_baseline or DEFAULT_FRACTION,
+        collapse_for_seconds=float(
+            collapse.for_seconds or default.for_seconds or window / SCRAPES_PER_WINDOW
+        ),
+        telemetry=said.telemetry,
+    )

@@ -1,0 +1,1 @@
+"""What an engine was told: from its command line to one declaration for each optimization. Pure."""

@@ -1,0 +1,137 @@
+"""KV-cache offloading and disaggregated serving of a vLLM engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tokenfactory.inspection.command import Command
+from tokenfactory.inspection.connectors import (
+    BOTH,
+    CONFIG,
+    FAKE,
+    LMCACHE,
+    OFFLOAD,
+    ROLES,
+    TRANSFER,
+    Connector,
+    read_connectors,
+    role_of,
+)
+from tokenfactory.inspection.flags import Broken
+from tokenfactory.inspection.values import FROM_A_VARIABLE, broken_value
+from tokenfactory.inspection.variables import UNKNOWN
+from tokenfactory.model import Declaration, DeclarationState, OptimizationName
+
+SIZE = "--kv-offloading-size"
+SIZE_KEYS = ("cpu_bytes_to_use", "num_cpu_blocks", "host_pool_gib")
+KVBM_SIZES = (
+    "DYN_KVBM_CPU_CACHE_GB",
+    "DYN_KVBM_DISK_CACHE_GB",
+    "DYN_KVBM_CPU_CACHE_OVERRIDE_NUM_BLOCKS",
+    "DYN_KVBM_DISK_CACHE_OVERRIDE_NUM_BLOCKS",
+    "KVBM_CONFIG_PATH",
+    "KVBM_CACHE_HOST_SIZE_GB",
+)
+WEIGHT_FLAGS = ("cpu-offload-gb", "swap-space")
+
+
+def check_offloading(command: Command) -> Declaration:
+    """KV-cache offloading: `--kv-offloading-size`, or a connector that stores KV outside of the GPU."""
+    size = command.flags.text("kv-offloading-size")
+    if size is not None:
+        return _by_size(command, size)
+    connectors = read_connectors(command)
+    if isinstance(connectors, Broken):
+        return broken_value(OptimizationName.KV_CACHE_OFFLOADING, connectors, source=CONFIG)
+    stores = [item for item in connectors if item.name in OFFLOAD]
+    if stores:
+        return _by_connector(command, stores[0])
+    if any(command.flags.text(name) is not None for name in WEIGHT_FLAGS):
+        reason = (
+            "--cpu-offload-gb moves weights and --swap-space is an old swap: neither offloads the KV cache"
+        )
+    else:
+        reason = "no flag asks for offloading"
+    return _offloading(DeclarationState.NOT_DECLARED, "", reason)
+
+
+def check_disaggregation(command: Command) -> Declaration:
+    """Disaggregated serving: a connector that moves KV between engines, or a producer or consumer of any."""
+    name = OptimizationName.DISAGGREGATED_SERVING
+    connectors = read_connectors(command)
+    if isinstance(connectors, Broken):
+        return broken_value(name, connectors, source=CONFIG)
+    if any(item.name == FAKE for item in connectors):
+        return Declaration(
+            optimization=name,
+            state=DeclarationState.SIMULATED,
+            source=CONFIG,
+            explanation="a benchmark connector pretends that prompts were filled elsewhere",
+        )
+    movers = [item for item in connectors if item.name in TRANSFER or item.role in ROLES]
+    if not movers:
+        reason = "no connector moves KV between engines"
+        return Declaration(optimization=name, state=DeclarationState.NOT_DECLARED, explanation=reason)
+    role = role_of(connectors)
+    if role is None and movers[0].role != BOTH:
+        return Declaration(
+            optimization=name,
+            state=DeclarationState.INVALID,
+            source=CONFIG,
+            explanation="the connector has no kv_role: the engine refuses to start",
+        )
+    explanation = (
+        f"the engine's role is {role.value}" if role else "kv_both does not say which role the engine has"
+    )
+    return Declaration(
+        optimization=name, state=DeclarationState.DECLARED, source=CONFIG, explanation=explanation
+    )
+
+
+def _by_size(command: Command, size: str) -> Declaration:
+    if UNKNOWN in size:
+        return _offloading(DeclarationState.OPAQUE, SIZE, FROM_A_VARIABLE)
+    if not _above_zero(size):
+        return _offloading(DeclarationState.INVALID, SIZE, "the size must be a number of GiB above 0")
+    return _offloading(
+        DeclarationState.DECLARED, SIZE, _caching(command, "a store of KV blocks is asked for")
+    )
+
+
+def _by_connector(command: Command, store: Connector) -> Declaration:
+    sizes = [store.extra[key] for key in SIZE_KEYS if key in store.extra]
+    if sizes and not any(_above_zero(size) for size in sizes):
+        return _offloading(DeclarationState.INVALID, CONFIG, "the connector's store has size 0")
+    if store.name == "DynamoConnector" and not any(
+        _above_zero(command.env.get(key, "0")) for key in KVBM_SIZES[:-2]
+    ):
+        if any(command.may_set(key) for key in KVBM_SIZES) or any(
+            key in command.env for key in KVBM_SIZES[-2:]
+        ):
+            return _offloading(DeclarationState.OPAQUE, CONFIG, "the size of the store is not in the pod")
+        return _offloading(DeclarationState.INVALID, CONFIG, "no tier has a size: nothing is offloaded")
+    if store.name in LMCACHE and store.role in ROLES:
+        return _offloading(
+            DeclarationState.OPAQUE, CONFIG, "LMCache's own configuration decides whether it stores"
+        )
+    return _offloading(DeclarationState.DECLARED, CONFIG, _caching(command, "a connector stores KV blocks"))
+
+
+def _caching(command: Command, explanation: str) -> str:
+    if command.flags.switch("enable-prefix-caching") is False:
+        return f"{explanation}, but prefix caching is off: nothing can be reused"
+    return explanation
+
+
+def _above_zero(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool | Mapping) and 0 < float(value) < float("inf")
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _offloading(state: DeclarationState, source: str, explanation: str) -> Declaration:
+    return Declaration(
+        optimization=OptimizationName.KV_CACHE_OFFLOADING, state=state, source=source, explanation=explanation
+    )

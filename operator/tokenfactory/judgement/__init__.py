@@ -1,0 +1,1 @@
+"""What it means: optimizations, denominator, conditions and findings. Pure: memory in, memory out."""

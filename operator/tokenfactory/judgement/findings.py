@@ -1,0 +1,128 @@
+"""What a platform team should look at, the most expensive first, at most 20."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from tokenfactory.judgement.collapse import Denominator
+from tokenfactory.judgement.evidence import Evidence
+from tokenfactory.judgement.reasons import Cause
+from tokenfactory.measure import value_of
+from tokenfactory.model import (
+    Condition,
+    DenominatorState,
+    Finding,
+    FleetReason,
+    OptimizationRow,
+    OptimizationState,
+    Policy,
+    Truth,
+)
+from tokenfactory.units import decimal_of
+
+MOST = 20
+LEAST_IDLE_SHARE = 0.1
+UNOBSERVED_GPUS = 0.5
+
+_COARSE = Context(prec=2, rounding=ROUND_HALF_EVEN)
+_WITHOUT_EFFECT = (
+    OptimizationState.INEFFECTIVE,
+    OptimizationState.SIMULATED,
+    OptimizationState.UNSUPPORTED,
+    OptimizationState.PARTIAL,
+)
+_ORDER = tuple(Cause)
+
+
+def find(
+    evidence: Evidence,
+    *,
+    denominator: Denominator,
+    rows: tuple[OptimizationRow, ...],
+    telemetry: Condition,
+    price: Condition,
+) -> tuple[Finding, ...]:
+    """The findings of one cycle. Costs are per hour, in the factory's currency, to 2 significant digits."""
+    found = [
+        *_find_collapse(evidence, denominator),
+        *_find_idle(evidence),
+        *_find_optimizations(rows),
+        *_find_failed(telemetry, Cause.TELEMETRY_MISSING),
+        *_find_failed(price, Cause.PRICE_UNKNOWN),
+        *_find_sharing(evidence),
+        *_find_unobserved(evidence),
+    ]
+    return tuple(sorted(found, key=_rank)[:MOST])
+
+
+def _rank(finding: Finding) -> tuple[Decimal, int, str]:
+    return -(finding.cost_per_hour or Decimal(0)), _ORDER.index(Cause(finding.cause)), finding.message
+
+
+def _share_of_cost(evidence: Evidence, share: float | None) -> Decimal | None:
+    per_hour = value_of(evidence.economics.cost.per_hour)
+    if per_hour is None or share is None:
+        return None
+    return _COARSE.create_decimal(per_hour * decimal_of(min(max(share, 0.0), 1.0)))
+
+
+def _find_collapse(evidence: Evidence, denominator: Denominator) -> Iterator[Finding]:
+    """What is paid beyond the price of the own level: (1 - efficiency) of the cost per hour."""
+    if denominator.state is not DenominatorState.THROUGHPUT_COLLAPSED:
+        return
+    efficiency = value_of(denominator.efficiency)
+    lost = None if efficiency is None else 1.0 - efficiency
+    yield Finding(
+        cause=Cause.THROUGHPUT_COLLAPSED,
+        message=denominator.message,
+        cost_per_hour=_share_of_cost(evidence, lost),
+    )
+
+
+def _find_idle(evidence: Evidence) -> Iterator[Finding]:
+    share = value_of(evidence.economics.cost.idle_share)
+    if share is None or share < LEAST_IDLE_SHARE:
+        return
+    yield Finding(
+        cause=Cause.PAID_IDLE,
+        message="GPUs are paid for while they idle or load: scale the pool down or send it more work",
+        cost_per_hour=_share_of_cost(evidence, share),
+    )
+
+
+def _find_optimizations(rows: tuple[OptimizationRow, ...]) -> Iterator[Finding]:
+    for row in rows:
+        message = f"{row.name.value} is {row.state.value}: {row.evidence}"
+        if row.policy is not Policy.IGNORED and row.state in _WITHOUT_EFFECT:
+            yield Finding(cause=Cause.OPTIMIZATION_INEFFECTIVE, message=message)
+        elif row.policy is Policy.REQUIRED and row.state is OptimizationState.MISSING:
+            yield Finding(cause=Cause.OPTIMIZATION_LOST, message=message)
+
+
+def _find_failed(condition: Condition, cause: Cause) -> Iterator[Finding]:
+    if condition.status is Truth.FALSE:
+        yield Finding(cause=cause, message=condition.message)
+
+
+def _find_sharing(evidence: Evidence) -> Iterator[Finding]:
+    """Names pools of the own namespace only: discovery fills `shared_with` from nothing else."""
+    names = sorted({name for replica in evidence.fleet.replicas for name in replica.shared_with})
+    told = [item for item in evidence.fleet.problems if item.reason is FleetReason.PODS_SHARED]
+    if names:
+        listed = ", ".join(names[:3])
+        yield Finding(cause=Cause.PODS_SHARED, message=f"pods are counted in these pools too: {listed}")
+    elif told:
+        yield Finding(cause=Cause.PODS_SHARED, message=told[0].message)
+
+
+def _find_unobserved(evidence: Evidence) -> Iterator[Finding]:
+    """Fewer GPUs seen by DCGM than requested lower the coverage, never the cost (docs/cost-model.md §4)."""
+    gpus = evidence.economics.gpus
+    held, observed = value_of(gpus.held), value_of(gpus.observed)
+    if held is None or observed is None or held - observed < UNOBSERVED_GPUS:
+        return
+    yield Finding(
+        cause=Cause.GPUS_UNOBSERVED,
+        message="DCGM sees fewer GPUs than the pods request: look for a dead exporter or a lost GPU",
+    )

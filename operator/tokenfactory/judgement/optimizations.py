@@ -1,0 +1,245 @@
+"""The five rows of `status.optimizations`: what each replica proves, put together for the pool.
+
+Applicable roles: speculation and MTP on decode and aggregated replicas, offloading on one role entirely,
+disaggregation on both of its roles, FP4 on all that serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from tokenfactory.judgement.evidence import Evidence
+from tokenfactory.judgement.proofs import OBSERVED_DIGITS, Exhibit, Proof, prove
+from tokenfactory.model import (
+    Declaration,
+    DeclarationState,
+    Engine,
+    EngineId,
+    Inspected,
+    OptimizationName,
+    OptimizationRow,
+    OptimizationState,
+    Policy,
+    Replica,
+    Requirement,
+    Role,
+)
+from tokenfactory.units import significant
+
+TEXT_LIMIT = 300
+
+_GENERATING = frozenset({Role.DECODE, Role.AGGREGATED})
+_SERVING = frozenset({Role.DECODE, Role.AGGREGATED, Role.PREFILL})
+_SPLIT = frozenset({Role.DECODE, Role.PREFILL})
+_APPLICABLE: Mapping[OptimizationName, frozenset[Role]] = MappingProxyType(
+    {
+        OptimizationName.FP4: _SERVING,
+        OptimizationName.SPECULATIVE_DECODING: _GENERATING,
+        OptimizationName.KV_CACHE_OFFLOADING: _SERVING,
+        OptimizationName.MULTI_TOKEN_PREDICTION: _GENERATING,
+        OptimizationName.DISAGGREGATED_SERVING: _SERVING,
+    }
+)
+WORST_FIRST = (
+    OptimizationState.SIMULATED,
+    OptimizationState.UNSUPPORTED,
+    OptimizationState.MISSING,
+    OptimizationState.INEFFECTIVE,
+    OptimizationState.PARTIAL,
+    OptimizationState.UNVERIFIABLE,
+    OptimizationState.UNKNOWN,
+    OptimizationState.ACTIVE,
+)
+_DAMPED = (OptimizationState.UNKNOWN, OptimizationState.INEFFECTIVE, OptimizationState.PARTIAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A row as last judged; `doubted_since` is when an Active row was first contradicted (Unix seconds)."""
+
+    row: OptimizationRow
+    doubted_since: float | None = None
+
+
+def judge_optimizations(evidence: Evidence) -> tuple[OptimizationRow, ...]:
+    """One row for each of the five; what the pool doesn't list is Ignored, and judged all the same."""
+    asked = {item.name: item for item in evidence.terms.requirements}
+    return tuple(
+        judge_row(evidence, asked.get(name, Requirement(name=name, policy=Policy.IGNORED)))
+        for name in OptimizationName
+    )
+
+
+def judge_row(evidence: Evidence, requirement: Requirement) -> OptimizationRow:
+    """The row of one requirement over all applicable replicas."""
+    exhibits = _collect(evidence, requirement)
+    if not exhibits:
+        return OptimizationRow(
+            name=requirement.name,
+            policy=requirement.policy,
+            state=OptimizationState.UNKNOWN,
+            declared="",
+            evidence="no replica that serves is there",
+        )
+    if requirement.name is OptimizationName.KV_CACHE_OFFLOADING:
+        roles = sorted({item.role for _, item in exhibits})
+        rows = [_sum_up(requirement, [pair for pair in exhibits if pair[1].role is role]) for role in roles]
+        return max(rows, key=lambda row: WORST_FIRST.index(row.state))
+    if requirement.name is OptimizationName.DISAGGREGATED_SERVING and not _both_roles(exhibits):
+        return _sum_up_alone(requirement, exhibits)
+    return _sum_up(requirement, exhibits)
+
+
+def steady(
+    rows: Iterable[OptimizationRow], marks: Iterable[Mark], *, now: float, window: float
+) -> tuple[Mark, ...]:
+    """Rows that don't flap: an Active row stays until the contrary has held for one window.
+
+    Only for what a thin window can show by chance (no traffic, no effect, some replicas); a changed
+    declaration counts at once.
+    """
+    before = {mark.row.name: mark for mark in marks}
+    return tuple(_steady_one(row, before.get(row.name), now=now, window=window) for row in rows)
+
+
+def _steady_one(row: OptimizationRow, mark: Mark | None, *, now: float, window: float) -> Mark:
+    if (
+        mark is None
+        or mark.row.state is not OptimizationState.ACTIVE
+        or row.state not in _DAMPED
+        or row.declared != mark.row.declared
+        or row.replicas_applicable == 0
+    ):
+        return Mark(row=row)
+    since = now if mark.doubted_since is None else mark.doubted_since
+    if now - since >= window:
+        return Mark(row=row)
+    return Mark(row=replace(mark.row, policy=row.policy), doubted_since=since)
+
+
+def _collect(evidence: Evidence, requirement: Requirement) -> list[tuple[EngineId, Exhibit]]:
+    replicas = {replica.pod.uid: replica for replica in evidence.fleet.replicas}
+    seen = {item.id: item for item in evidence.economics.evidence}
+    pairs = []
+    for item in evidence.inspected:
+        if item.role not in _APPLICABLE[requirement.name]:
+            continue
+        engine_id = EngineId(item.pod_uid, item.container)
+        replica = replicas.get(item.pod_uid)
+        engine = _find_engine(replica, item.container)
+        exhibit = Exhibit(
+            requirement=requirement,
+            declaration=_declaration_of(item, requirement.name),
+            role=item.role,
+            evidence=seen.get(engine_id),
+            capability_major=replica.node.capability_major if replica and replica.node else None,
+            weight_only_forced=item.weight_only_forced,
+            why_not=engine.why_not if engine else "",
+            awaited=engine is not None and engine.endpoint is not None and engine.problem is None,
+        )
+        pairs.append((engine_id, exhibit))
+    return sorted(pairs, key=lambda pair: pair[0])
+
+
+def _declaration_of(item: Inspected, name: OptimizationName) -> Declaration:
+    for declaration in item.declarations:
+        if declaration.optimization is name:
+            return declaration
+    return Declaration(
+        optimization=name,
+        state=DeclarationState.OPAQUE,
+        explanation="this engine is not supported yet: its flags are not read",
+    )
+
+
+def _find_engine(replica: Replica | None, container: str) -> Engine | None:
+    engines = replica.engines if replica is not None else ()
+    return next((item for item in engines if item.container.name == container), None)
+
+
+def _both_roles(exhibits: list[tuple[EngineId, Exhibit]]) -> bool:
+    return {exhibit.role for _, exhibit in exhibits} >= _SPLIT
+
+
+def _sum_up_alone(requirement: Requirement, exhibits: list[tuple[EngineId, Exhibit]]) -> OptimizationRow:
+    """Disaggregation where only one kind of replica is there."""
+    row = _sum_up(requirement, exhibits)
+    if row.state in (OptimizationState.SIMULATED, OptimizationState.UNVERIFIABLE):
+        return row
+    explained = next((item.declaration.explanation for _, item in exhibits if not item.said), "")
+    return replace(
+        row,
+        state=OptimizationState.MISSING,
+        evidence=_cut(explained) or "prefill and decode replicas are both needed: one role is not there",
+        observed="",
+        replicas_active=0,
+    )
+
+
+def _sum_up(requirement: Requirement, exhibits: list[tuple[EngineId, Exhibit]]) -> OptimizationRow:
+    judged = [(engine_id, exhibit, prove(exhibit)) for engine_id, exhibit in exhibits]
+    by_pod: dict[str, OptimizationState] = {}
+    for engine_id, _, proof in judged:
+        states = (proof.state, by_pod.get(engine_id.pod_uid, OptimizationState.ACTIVE))
+        by_pod[engine_id.pod_uid] = min(states, key=WORST_FIRST.index)
+    state = combine(by_pod.values())
+    telling = _most_telling(state, [(exhibit, proof) for _, exhibit, proof in judged])
+    length = _acceptance_of([(exhibit, proof) for _, exhibit, proof in judged])
+    return OptimizationRow(
+        name=requirement.name,
+        policy=requirement.policy,
+        state=state,
+        declared=_describe(telling[0].declaration),
+        evidence=_cut(telling[1].evidence),
+        observed=f"acceptanceLength={significant(length, OBSERVED_DIGITS)}"
+        if length
+        else telling[1].observed,
+        replicas_active=sum(item is OptimizationState.ACTIVE for item in by_pod.values()),
+        replicas_applicable=len(by_pod),
+        acceptance_length=length,
+    )
+
+
+def combine(states: Iterable[OptimizationState]) -> OptimizationState:
+    """The pool's state from its replicas'.
+
+    Replicas that can't be judged now (Unknown: no traffic, a lost scrape) don't turn an Active pool Partial.
+    """
+    present = set(states)
+    if OptimizationState.SIMULATED in present:
+        return OptimizationState.SIMULATED
+    if OptimizationState.ACTIVE not in present:
+        return min(present, key=WORST_FIRST.index)
+    if present <= {OptimizationState.ACTIVE, OptimizationState.UNKNOWN}:
+        return OptimizationState.ACTIVE
+    return OptimizationState.PARTIAL
+
+
+def _most_telling(state: OptimizationState, judged: list[tuple[Exhibit, Proof]]) -> tuple[Exhibit, Proof]:
+    """The replica whose evidence explains `state`: the first of that state, for Partial the worst."""
+    for exhibit, proof in judged:
+        if proof.state is state:
+            return exhibit, proof
+    exhibit, proof = min(judged, key=lambda pair: WORST_FIRST.index(pair[1].state))
+    return exhibit, replace(proof, evidence=f"on some replicas: {proof.evidence}")
+
+
+def _acceptance_of(judged: list[tuple[Exhibit, Proof]]) -> float | None:
+    """1 + accepted / drafts over all replicas that credit their acceptance to this row."""
+    drafts = accepted = 0.0
+    for exhibit, proof in judged:
+        if proof.acceptance_length is not None and exhibit.evidence is not None:
+            drafts += exhibit.evidence.drafts or 0.0
+            accepted += exhibit.evidence.accepted_tokens or 0.0
+    return 1.0 + accepted / drafts if drafts > 0 else None
+
+
+def _describe(declaration: Declaration) -> str:
+    text = declaration.state.value
+    return _cut(f"{text} ({declaration.source})" if declaration.source else text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"

@@ -1,0 +1,126 @@
+"""TelemetryHealthy: are all replicas and GPUs that should be seen fresh, and if not, what is the fix?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tokenfactory.judgement.evidence import Evidence
+from tokenfactory.judgement.reasons import ConditionType, TelemetryReason
+from tokenfactory.model import Condition, FleetReason, Truth
+
+NAMES_SHOWN = 3
+
+_FIXES: tuple[tuple[FleetReason, TelemetryReason, str], ...] = (
+    (
+        FleetReason.NO_PODS,
+        TelemetryReason.NO_PODS,
+        "no pod matches the selector: compare spec.selector with the labels of the serving pods",
+    ),
+    (
+        FleetReason.TARGETS_TRUNCATED,
+        TelemetryReason.TARGETS_TRUNCATED,
+        "there are more targets than are scraped: split the pool",
+    ),
+    (
+        FleetReason.HOST_NETWORK_REFUSED,
+        TelemetryReason.HOST_NETWORK_REFUSED,
+        "serving pods on the host network are not scraped: "
+        "set telemetry.allowHostNetwork in the TokenFactory, or leave the host network",
+    ),
+    (
+        FleetReason.METRICS_DISABLED,
+        TelemetryReason.METRICS_DISABLED,
+        "the engine's metrics are off: remove --disable-log-stats",
+    ),
+    (
+        FleetReason.ENGINE_NOT_SUPPORTED,
+        TelemetryReason.ENGINE_NOT_SUPPORTED,
+        "the engine is not supported yet",
+    ),
+)
+
+_DCGM_FIX = "run dcgm-exporter on every GPU node, or set telemetry.dcgm in the TokenFactory to where it runs"
+
+
+def judge_telemetry(evidence: Evidence) -> Condition:
+    """The first check that finds something decides; True when none does."""
+    for check in _CHECKS:
+        condition = check(evidence)
+        if condition is not None:
+            return condition
+    return _say(Truth.TRUE, TelemetryReason.ALL_FRESH, "all replicas and GPUs are fresh")
+
+
+def _check_fleet(evidence: Evidence) -> Condition | None:
+    """What discovery and the engines' own problems say, the gravest first."""
+    problems = {item.reason: item.message for item in evidence.fleet.problems}
+    if not evidence.fleet.replicas:
+        problems.setdefault(FleetReason.NO_PODS, "")
+    for found, reason, fix in _FIXES:
+        affected = sorted(_engine_problems(evidence, found))
+        if affected:
+            names = list_names(sorted({name for name, _ in affected}))
+            return _say(Truth.FALSE, reason, f"{affected[0][1] or problems.get(found) or fix}; {names}")
+        if found in problems:
+            return _say(Truth.FALSE, reason, problems[found] or fix)
+    return None
+
+
+def _engine_problems(evidence: Evidence, reason: FleetReason) -> Iterator[tuple[str, str]]:
+    """(pod name, why not) of the engines that have this problem."""
+    for replica in evidence.fleet.replicas:
+        for engine in replica.engines:
+            if engine.problem is reason:
+                yield replica.pod.name, engine.why_not
+
+
+def _check_readiness(evidence: Evidence) -> Condition | None:
+    if evidence.economics.coverage.expected > 0:
+        return None
+    return _say(Truth.FALSE, TelemetryReason.NO_PODS, "no pod of the pool is ready to be scraped yet")
+
+
+def _check_scrapes(evidence: Evidence) -> Condition | None:
+    """Replicas that are no longer fresh; one lost scrape of a fresh replica is no news."""
+    coverage = evidence.economics.coverage
+    if coverage.complete:
+        return None
+    message = f"{coverage.scraped} of {coverage.expected} replicas scraped"
+    return _say(Truth.FALSE, TelemetryReason.SCRAPE_FAILED, _name_failures(message, evidence))
+
+
+def _name_failures(message: str, evidence: Evidence) -> str:
+    named = sorted({f"{name}: {reason.value}" for name, reason in evidence.economics.failures})
+    return f"{message}; {list_names(named)}" if named else message
+
+
+def _check_gpus(evidence: Evidence) -> Condition | None:
+    """GPUs that DCGM doesn't show: no exporter, one that fails, or one that doesn't list them."""
+    coverage = evidence.economics.gpu_coverage
+    told = [item.message for item in evidence.fleet.problems if item.reason is FleetReason.DCGM_MISSING]
+    if coverage.complete and not told:
+        return None
+    seen = f"{coverage.scraped} of {coverage.expected} GPUs are seen by DCGM"
+    if evidence.economics.failures and not told:
+        return _say(Truth.FALSE, TelemetryReason.SCRAPE_FAILED, _name_failures(seen, evidence))
+    fix = told[0] if told and told[0] else _DCGM_FIX
+    return _say(Truth.FALSE, TelemetryReason.DCGM_MISSING, f"{seen}: {fix}")
+
+
+_CHECKS: tuple[Callable[[Evidence], Condition | None], ...] = (
+    _check_fleet,
+    _check_readiness,
+    _check_scrapes,
+    _check_gpus,
+)
+
+
+def list_names(names: list[str]) -> str:
+    """The first three of `names` (sorted by the caller) and how many more there are."""
+    shown = ", ".join(names[:NAMES_SHOWN])
+    rest = len(names) - NAMES_SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _say(status: Truth, reason: TelemetryReason, message: str) -> Condition:
+    return Condition(type=ConditionType.TELEMETRY_HEALTHY, status=status, reason=reason, message=message)

@@ -1,0 +1,196 @@
+"""What runs: pods, nodes, engines and replicas, projected once at the border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from tokenfactory.model.requests import OptimizationName
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """The few fields of a container that inspection and discovery read. Env holds literal values only."""
+
+    name: str
+    image: str
+    image_id: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    opaque_env: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    gpu_limits: tuple[tuple[str, float], ...] = ()
+    running: bool = False
+    ready: bool = False
+    restarts: int = 0
+    started_at: float | None = None
+    sidecar: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod as the informer keeps it: projected once, never a dict again."""
+
+    namespace: str
+    name: str
+    uid: str
+    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    node_name: str = ""
+    ip: str = ""
+    host_network: bool = False
+    phase: str = "Pending"
+    ready: bool = False
+    deleting: bool = False
+    created_at: float = 0.0
+    containers: tuple[Container, ...] = ()
+    mounts_claims: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What a node says of its GPUs and of its price. `sharing` is the replicas of one GPU (1: not shared)."""
+
+    name: str
+    gpu_product: str | None = None
+    gpu_count: int | None = None
+    sharing: int = 1
+    capability_major: int | None = None
+    instance_type: str | None = None
+    capacity_type: str | None = None
+    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    addresses: tuple[str, ...] = ()
+
+
+class EngineKind(StrEnum):
+    VLLM = "vllm"
+    SGLANG = "sglang"
+    TENSORRT_LLM = "trtllm"
+    NIM = "nim"
+    TGI = "tgi"
+    TRITON = "triton"
+    OTHER = "other"
+    NONE = "none"
+
+
+class Role(StrEnum):
+    AGGREGATED = "aggregated"
+    PREFILL = "prefill"
+    DECODE = "decode"
+    ROUTER = "router"
+    WORKER = "worker"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """Where a metrics page is read: always an IP literal of a pod, never a name."""
+
+    ip: str
+    port: int
+    path: str
+    namespace: str = ""
+    node_network: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """One engine process in a pod. `endpoint` is None when its page can't be reached, `why_not` says why."""
+
+    container: Container
+    kind: EngineKind
+    role: Role = Role.AGGREGATED
+    endpoint: Endpoint | None = None
+    why_not: str = ""
+    problem: FleetReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """A pod of the pool that holds GPUs or runs an engine.
+
+    `gpus` is what its limits ask for (shares as fractions). `product` is None when no label tells.
+    """
+
+    pod: Pod
+    node: Node | None
+    gpus: float
+    product: str | None
+    engines: tuple[Engine, ...] = ()
+    shared_with: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exporter:
+    """A dcgm-exporter pod and the node that it reports on."""
+
+    node_name: str
+    endpoint: Endpoint
+
+
+class FleetReason(StrEnum):
+    """Why discovery could not give a plain answer; becomes a reason of TelemetryHealthy or Stalled."""
+
+    NO_PODS = "NoPods"
+    ENGINE_NOT_SUPPORTED = "EngineNotSupported"
+    METRICS_DISABLED = "MetricsDisabled"
+    HOST_NETWORK_REFUSED = "HostNetworkRefused"
+    TARGETS_TRUNCATED = "TargetsTruncated"
+    DCGM_MISSING = "DCGMMissing"
+    POOL_REF_NOT_FOUND = "PoolRefNotFound"
+    POOL_REF_KIND_MISSING = "PoolRefKindMissing"
+    PODS_SHARED = "PodsShared"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetProblem:
+    reason: FleetReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Everything that a pool holds at one moment: sorted by pod name, deduplicated by UID."""
+
+    replicas: tuple[Replica, ...] = ()
+    exporters: tuple[Exporter, ...] = ()
+    problems: tuple[FleetProblem, ...] = ()
+
+
+class DeclarationState(StrEnum):
+    DECLARED = "declared"
+    BY_CHECKPOINT = "declared-by-checkpoint"
+    BY_DEFAULT = "declared-by-default"
+    OPAQUE = "opaque"
+    OFF = "off"
+    INVALID = "invalid"
+    SIMULATED = "simulated"
+    NOT_DECLARED = "not-declared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What one engine was told about one optimization. `source` is a flag or file name, never a value."""
+
+    optimization: OptimizationName
+    state: DeclarationState
+    source: str = ""
+    explanation: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What the command line of one engine says. `epoch` identifies image + normalised flags + GPU product."""
+
+    pod_uid: str
+    container: str
+    role: Role
+    declarations: tuple[Declaration, ...]
+    model: str = ""
+    weight_only_forced: bool = False
+    epoch: str = ""

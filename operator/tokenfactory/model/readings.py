@@ -1,0 +1,149 @@
+"""What was read: one typed reading or failure per metrics page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tokenfactory.model.fleet import EMPTY
+
+
+class Signal(StrEnum):
+    """Counters of a serving engine under names of our own; telemetry maps every engine's names onto them."""
+
+    PROMPT_TOKENS = "prompt_tokens"
+    CACHED_PROMPT_TOKENS = "cached_prompt_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    REQUESTS = "requests"
+    PREEMPTIONS = "preemptions"
+    PREFILL_SECONDS = "prefill_seconds"
+    DECODE_SECONDS = "decode_seconds"
+    DRAFTS = "drafts"
+    DRAFT_TOKENS = "draft_tokens"
+    ACCEPTED_TOKENS = "accepted_tokens"
+    OFFLOAD_STORED_BYTES = "offload_stored_bytes"
+    OFFLOAD_LOADED_BYTES = "offload_loaded_bytes"
+    OFFLOAD_HIT_TOKENS = "offload_hit_tokens"
+    EXTERNAL_HIT_TOKENS = "external_hit_tokens"
+    INTER_TOKEN_SECONDS = "inter_token_seconds"
+
+
+class Histogram(StrEnum):
+    """Latency histograms kept as cumulative buckets."""
+
+    TIME_TO_FIRST_TOKEN = "ttft"
+    INTER_TOKEN_LATENCY = "itl"
+    QUEUE = "queue"
+
+
+class Level(StrEnum):
+    """Gauges: the value at the moment of the scrape."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    KV_CACHE_USAGE = "kv_cache_usage"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesKey:
+    """One series of one page. `rank` is the engine's data-parallel rank, `bound` the bucket's upper bound."""
+
+    signal: Signal | Histogram
+    rank: str = ""
+    bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReading:
+    """One scraped page of one engine, in our own names.
+
+    `layout[i]` names `counters[i]`; layouts are shared between readings of the same shape.
+    `families` are the signals whose family the page carries, even without a sample (declared, still zero).
+    `info` holds short, allow-listed facts (`model`, `cache_dtype`, `kv_offloading_size` …).
+    """
+
+    at: float
+    layout: tuple[SeriesKey, ...]
+    counters: tuple[float, ...]
+    levels: Mapping[Level, float]
+    families: frozenset[Signal | Histogram]
+    info: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuReading:
+    """One GPU (or one MIG instance of it) on an exporter's page. None: not exported for this GPU.
+
+    `watts` and `energy_millijoules` are the whole board's, also on a MIG instance; `utilisation` and
+    `tensor_active` are shares (0 to 1). Pods that share a GPU carry the same values: take each uuid once.
+    """
+
+    uuid: str
+    instance: str = ""
+    profile: str = ""
+    product: str = ""
+    pod: str = ""
+    namespace: str = ""
+    container: str = ""
+    watts: float | None = None
+    energy_millijoules: float | None = None
+    utilisation: float | None = None
+    tensor_active: float | None = None
+    memory_used_mib: float | None = None
+    memory_free_mib: float | None = None
+    memory_reserved_mib: float | None = None
+    clock_event_reasons: int | None = None
+    xid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterReading:
+    """One dcgm page: every GPU of one node, deduplicated by (uuid, instance, pod)."""
+
+    at: float
+    node_name: str
+    gpus: tuple[GpuReading, ...]
+
+
+class FailureReason(StrEnum):
+    """Why a page gave no reading."""
+
+    ADDRESS_REFUSED = "AddressRefused"
+    UNREACHABLE = "Unreachable"
+    TIMED_OUT = "TimedOut"
+    HTTP_STATUS = "HttpStatus"
+    REDIRECTED = "Redirected"
+    TOO_LARGE = "TooLarge"
+    BAD_ENCODING = "BadEncoding"
+    EMPTY_PAGE = "EmptyPage"
+    NOT_EXPOSITION = "NotExposition"
+    LIMIT_EXCEEDED = "LimitExceeded"
+    MALFORMED = "Malformed"
+    BAD_VALUE = "BadValue"
+    NO_ENGINE_METRICS = "NoEngineMetrics"
+    NO_GPU_METRICS = "NoGPUMetrics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A scrape that gave nothing; `detail` is ours, never bytes of the page."""
+
+    at: float
+    reason: FailureReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EngineId:
+    pod_uid: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Everything that one cycle scraped. Keys: engines by id, exporters by node name."""
+
+    at: float
+    engines: Mapping[EngineId, EngineReading | Failure]
+    exporters: Mapping[str, ExporterReading | Failure]

@@ -1,0 +1,50 @@
+"""Protocols for everything that does I/O: the line is written against these, the shell fills them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tokenfactory.model import Endpoint, Failure, FleetReason, LabelSelector, Node, Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A metrics page as it came over the wire. `at` is the Unix time at which it was rendered, best known."""
+
+    body: bytes
+    at: float
+
+
+class PageSource(Protocol):
+    """Gives metrics pages. Several callers that want one endpoint at about one time share one fetch."""
+
+    async def page(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
+        """The endpoint's page, at most `max_age` seconds old; a Failure instead of any exception."""
+        ...
+
+
+class Inventory(Protocol):
+    """Pods and nodes as the informers know them now. Answers come from memory and are sorted by name."""
+
+    def pods(self, namespace: str, selector: LabelSelector) -> tuple[Pod, ...]: ...
+
+    def exporters(self, selectors: tuple[LabelSelector, ...]) -> tuple[Pod, ...]: ...
+
+    def node(self, name: str) -> Node | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencedPool:
+    """The parts of a Gateway API Inference Extension pool that are used: selector and target ports."""
+
+    selector: LabelSelector
+    ports: tuple[int, ...]
+
+
+class PoolReferences(Protocol):
+    """Looks up Gateway API Inference Extension pools, read-only, in the referring pool's namespace."""
+
+    async def find(self, namespace: str, name: str) -> ReferencedPool | FleetReason:
+        """POOL_REF_NOT_FOUND or POOL_REF_KIND_MISSING when it is not there. Raises Unavailable."""
+        ...

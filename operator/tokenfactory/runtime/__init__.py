@@ -1,0 +1,1 @@
+"""The thin shell: kopf, the API server, the clock and the process. Rules live elsewhere."""

@@ -1,0 +1,156 @@
+"""The line's ports filled from files: `tokenfactory once`, the golden tests and bug reports stand on this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tokenfactory.discovery.nodes import project_node
+from tokenfactory.discovery.pods import project_pod
+from tokenfactory.discovery.poolref import read_referenced_pool
+from tokenfactory.errors import InvalidSpec, UnreadableInput
+from tokenfactory.model import Endpoint, Failure, FailureReason, FleetReason, Node, Pod
+from tokenfactory.ports import Page, ReferencedPool
+from tokenfactory.runtime.informer import uid_of
+from tokenfactory.runtime.inventory import Inventory, NodeStore, PodStore
+
+Body = Mapping[str, Any]
+LARGEST_FILE = 64 * 1024 * 1024
+
+
+def read_objects(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
+    """Every Kubernetes object of YAML or JSON files; `List` kinds are flattened.
+
+    Raises UnreadableInput naming the file.
+    """
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise UnreadableInput(f"{path}: larger than 64 MiB")
+            documents = list(yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UnreadableInput(f"{path}: {type(error).__name__}") from error
+        for document in documents:
+            found += _flatten(document, path)
+    return tuple(found)
+
+
+def _flatten(document: Any, path: Path) -> list[dict[str, Any]]:
+    if document is None:
+        return []
+    if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
+        raise UnreadableInput(f"{path}: a document that is no Kubernetes object (no kind)")
+    if document["kind"].endswith("List"):
+        kind = document["kind"].removesuffix("List")
+        items = document.get("items") or []
+        return [{**({"kind": kind} if kind else {}), **item} for item in items if isinstance(item, dict)]
+    return [document]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The pages that were saved at one Unix time, by file stem (`<pod>_<port>`, `<node>_dcgm`)."""
+
+    at: float
+    pages: Mapping[str, Path]
+
+
+def read_frames(directory: Path) -> tuple[Frame, ...]:
+    """Frames of `<unix-seconds>/<pod>_<port>.prom`, in order of time.
+
+    Raises UnreadableInput when there are fewer than two: a rate needs two readings.
+    """
+    frames: list[Frame] = []
+    try:
+        folders = sorted(path for path in directory.iterdir() if path.is_dir())
+        for folder in folders:
+            try:
+                at = float(folder.name)
+            except ValueError:
+                continue
+            frames.append(Frame(at, {path.stem: path for path in sorted(folder.glob("*.prom"))}))
+    except OSError as error:
+        raise UnreadableInput(f"{directory}: {type(error).__name__}") from error
+    if len(frames) < 2:
+        raise UnreadableInput(f"{directory}: at least two folders named by Unix seconds are needed")
+    return tuple(sorted(frames, key=lambda frame: frame.at))
+
+
+class FileClock:
+    """The frames' own clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FilePages:
+    """Fills `ports.PageSource` from the frame that is on."""
+
+    def __init__(self, pods: Iterable[Pod], exporters: Iterable[Pod], clock: FileClock) -> None:
+        self._names = {pod.ip: pod.name for pod in pods}
+        self._exporter_nodes = {pod.ip: pod.node_name for pod in exporters}
+        self._clock = clock
+        self.frame: Frame | None = None
+
+    async def page(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
+        stem = (
+            f"{self._exporter_nodes[endpoint.ip]}_dcgm"
+            if endpoint.ip in self._exporter_nodes
+            else f"{self._names.get(endpoint.ip, '')}_{endpoint.port}"
+        )
+        path = self.frame.pages.get(stem) if self.frame else None
+        if path is None:
+            return Failure(at=self._clock(), reason=FailureReason.UNREACHABLE, detail=f"no file {stem}.prom")
+        return Page(path.read_bytes(), self._clock())
+
+
+class FileReferences:
+    """Fills `ports.PoolReferences` from the given objects."""
+
+    def __init__(self, objects: Iterable[Body]) -> None:
+        self._bodies = {
+            (str(body["metadata"].get("namespace", "default")), str(body["metadata"].get("name"))): body
+            for body in objects
+            if str(body.get("apiVersion", "")).startswith("inference.networking.k8s.io/")
+        }
+
+    async def find(self, namespace: str, name: str) -> ReferencedPool | FleetReason:
+        body = self._bodies.get((namespace, name))
+        if body is None:
+            return FleetReason.POOL_REF_NOT_FOUND
+        try:
+            return read_referenced_pool(body)
+        except InvalidSpec:
+            return FleetReason.POOL_REF_NOT_FOUND
+
+
+class NoStopwatch:
+    """Fills `cycle.Stopwatch` where nobody measures."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def stock(objects: Iterable[Body]) -> tuple[Inventory, tuple[Pod, ...]]:
+    """The inventory that the given pods and nodes make, and the pods."""
+    pods, nodes = PodStore(), NodeStore()
+    projected: list[Pod] = []
+    named: list[tuple[str, Node]] = []
+    for body in objects:
+        if body.get("kind") == "Pod":
+            pod = project_pod(body)
+            projected.append(pod)
+            pods.put(uid_of(body) or f"{pod.namespace}/{pod.name}", pod)
+        elif body.get("kind") == "Node":
+            named.append((uid_of(body) or str(len(named)), project_node(body)))
+    nodes.replace(named)
+    return Inventory(pods, nodes), tuple(projected)

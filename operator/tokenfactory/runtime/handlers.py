@@ -1,0 +1,46 @@
+"""kopf's part: watch our own resources and log in. `on.event` only: no finalizer, no annotation, no write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+from tokenfactory.runtime.desk import Desk
+from tokenfactory.runtime.settings import Settings
+
+GROUP, VERSION = "tokenfactory.dev", "v1alpha1"
+
+
+def register(registry: kopf.OperatorRegistry, desk: Desk, settings: Settings) -> None:
+    """Puts the handlers into `registry`; nothing is registered globally."""
+
+    @kopf.on.event(GROUP, VERSION, "inferencepools", registry=registry)
+    async def pool_event(type: str | None, body: kopf.Body, **_: Any) -> None:
+        desk.take_pool(type, body)
+
+    @kopf.on.event(GROUP, VERSION, "tokenfactories", registry=registry)
+    async def factory_event(type: str | None, body: kopf.Body, **_: Any) -> None:
+        desk.take_factory(type, body)
+
+    @kopf.on.login(registry=registry)
+    def login(**arguments: Any) -> kopf.ConnectionInfo | None:
+        in_cluster = kopf.login_with_service_account(**arguments)
+        if in_cluster is not None and not settings.kubeconfig:
+            return in_cluster
+        return kopf.login_with_kubeconfig(**arguments)
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    """kopf without what we don't use: no peering, no scanning, no posting; bounded workers and time-outs."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = 290
+    settings.watching.client_timeout = 320
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 30
+    settings.queueing.worker_limit = 50
+    return settings

@@ -1,0 +1,116 @@
+"""The line on files: every frame a cycle, memory carried from one to the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenfactory.cycle import Line, Memory, Order
+from tokenfactory.discovery.factory import read_factory
+from tokenfactory.discovery.resource import read_pool
+from tokenfactory.discovery.terms import resolve
+from tokenfactory.model import Factory, Pool, PoolKey, Resource, Terms
+from tokenfactory.publishing.samples import samples
+from tokenfactory.publishing.status import Subject, render
+from tokenfactory.runtime.files import (
+    FileClock,
+    FilePages,
+    FileReferences,
+    Frame,
+    NoStopwatch,
+    stock,
+)
+from tokenfactory.telemetry.collect import Collector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One pool at one frame: its status document and its unrounded figures."""
+
+    at: float
+    key: PoolKey
+    subject: Subject
+    status: Mapping[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON: `t`, the pool, the status, and every figure as `/metrics` would show it, unrounded."""
+        return {
+            "t": self.at,
+            "namespace": self.key.namespace,
+            "name": self.key.name,
+            "status": dict(self.status),
+            "figures": [
+                {"name": f"tokenfactory_pool_{name}", "labels": list(labels), "value": value}
+                for name, labels, value in samples(self.subject)
+            ],
+        }
+
+
+class Replay:
+    """Pools, objects and frames, run through the same line as the operator's."""
+
+    def __init__(self, resources: Iterable[Mapping[str, Any]], objects: Iterable[Mapping[str, Any]]) -> None:
+        given = tuple(objects)
+        bodies = tuple(resources)
+        self._factories: dict[str, Factory] = {}
+        for body in bodies:
+            if body.get("kind") == "TokenFactory":
+                factory = read_factory(body)
+                self._factories[factory.name] = factory
+        self._pools: tuple[Resource, ...] = tuple(
+            read_pool(body) for body in bodies if body.get("kind") == "InferencePool" and _ours(body)
+        )
+        inventory, pods = stock(given)
+        self._clock = FileClock()
+        selectors = tuple(
+            selector
+            for factory in (*self._factories.values(), Factory())
+            for selector in factory.telemetry.dcgm_selectors
+        )
+        self._pages = FilePages(pods, inventory.exporters(selectors), self._clock)
+        self._line = Line(
+            inventory,
+            Collector(self._pages),
+            FileReferences((*given, *bodies)),
+            clock=self._clock,
+            watch=NoStopwatch(),
+        )
+        self._memories: dict[PoolKey, Memory] = {}
+
+    def run(self, frames: Iterable[Frame]) -> tuple[Result, ...]:
+        """Results of every frame in order, pools by name. Raises InvalidSpec for a bad TokenFactory."""
+        return asyncio.run(self._run(frames))
+
+    async def _run(self, frames: Iterable[Frame]) -> tuple[Result, ...]:
+        results: list[Result] = []
+        for frame in frames:
+            self._clock.now = frame.at
+            self._pages.frame = frame
+            results += [
+                await self._cycle(resource, frame.at)
+                for resource in sorted(self._pools, key=lambda pool: pool.key)
+            ]
+        return tuple(results)
+
+    async def _cycle(self, resource: Resource, at: float) -> Result:
+        terms = resolve(resource, self._factories) if isinstance(resource, Pool) else Terms(factory=Factory())
+        order = Order(resource=resource, terms=terms, neighbours=self._neighbours(resource))
+        outcome = await self._line.run(order, self._memories.get(resource.key, Memory()))
+        self._memories[resource.key] = outcome.memory
+        return Result(at=at, key=resource.key, subject=outcome.subject, status=render(outcome.subject, None))
+
+    def _neighbours(self, resource: Resource) -> tuple[Any, ...]:
+        return tuple(
+            (pool.key.name, pool.selector)
+            for pool in self._pools
+            if isinstance(pool, Pool)
+            and pool.selector is not None
+            and pool.key.namespace == resource.key.namespace
+            and pool.key != resource.key
+        )
+
+
+def _ours(body: Mapping[str, Any]) -> bool:
+    return str(body.get("apiVersion", "")).startswith("tokenfactory.dev/")

@@ -1,0 +1,128 @@
+"""The last stage's I/O: metrics always, an Event on a transition, a status when the gate says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from tokenfactory.errors import Unavailable
+from tokenfactory.model import PoolKey
+from tokenfactory.publishing import events
+from tokenfactory.publishing.bucket import Bucket
+from tokenfactory.publishing.drafting import draft
+from tokenfactory.publishing.events import event_budget
+from tokenfactory.publishing.gate import Decision, Published, adopt, decide, note, write_budget
+from tokenfactory.publishing.metrics import PoolMetrics
+from tokenfactory.publishing.status import Subject, render
+from tokenfactory.runtime.desk import Desk
+from tokenfactory.runtime.kube import ApiError, Collection, Kube
+
+GROUP_PATH = "/apis/tokenfactory.dev/v1alpha1"
+EVENTS_PATH = "/apis/events.k8s.io/v1"
+
+
+class WriteCounter(Protocol):
+    def count_status_write(self, outcome: str) -> None: ...
+
+
+class Writer:
+    """Writes status documents within the operator's budget, and remembers what the API server holds."""
+
+    def __init__(self, kube: Kube, counter: WriteCounter, *, clock: Callable[[], float]) -> None:
+        self._kube = kube
+        self._counter = counter
+        self._clock = clock
+        self._budget: Bucket = write_budget()
+        self._log = structlog.get_logger("publish")
+
+    async def write(self, where: Collection, name: str, *, uid: str, document: Mapping[str, Any]) -> bool:
+        """Replaces the status of the object with this UID. False when it was not written."""
+        self._budget, granted = self._budget.take(self._clock())
+        if not granted:
+            self._counter.count_status_write("skipped")
+            return False
+        operations: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": dict(document)},
+        ]
+        try:
+            await self._kube.patch_status(where, name, operations)
+        except ApiError as error:
+            outcome = "conflict" if error.status in {404, 409, 422} else "failed"
+            self._counter.count_status_write(outcome)
+            self._log.warning("status not written", name=name, namespace=where.namespace, error=str(error))
+            return False
+        except Unavailable as error:
+            self._counter.count_status_write("failed")
+            self._log.debug("status not written", name=name, namespace=where.namespace, error=str(error))
+            return False
+        self._counter.count_status_write("written")
+        return True
+
+
+class Publisher:
+    """Publishes outcomes of cycles. One instance for one term of leadership."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        desk: Desk,
+        writer: Writer,
+        metrics: PoolMetrics,
+        *,
+        clock: Callable[[], float],
+        instance: str,
+    ) -> None:
+        self._kube = kube
+        self._desk = desk
+        self._writer = writer
+        self._metrics = metrics
+        self._clock = clock
+        self._instance = instance
+        self._published: dict[str, Published | None] = {}
+        self._event_budgets: dict[str, Bucket] = {}
+        self._log = structlog.get_logger("publish")
+
+    async def publish(self, uid: str, key: PoolKey, subject: Subject, *, window_seconds: float) -> None:
+        """Metrics, then the gate; Events and status only when it opens."""
+        self._metrics.record(key, subject)
+        now = self._clock()
+        seen = self._desk.pool(uid)
+        if seen is None:
+            return
+        published = self._published.setdefault(uid, adopt(seen.status or None, now=now))
+        document = render(subject, published.document if published else None)
+        proposal = draft(subject, document, window_seconds=window_seconds)
+        decision = decide(published, proposal, now=now)
+        if not decision.write:
+            return
+        await self._tell(uid, key, published, decision)
+        where = Collection(GROUP_PATH, "inferencepools", key.namespace)
+        if await self._writer.write(where, key.name, uid=uid, document=decision.document):
+            self._published[uid] = note(published, proposal, decision, now=now)
+            self._desk.published(uid, decision.document)
+
+    def forget(self, uid: str, key: PoolKey) -> None:
+        """Drops everything about a deleted pool."""
+        self._published.pop(uid, None)
+        self._event_budgets.pop(uid, None)
+        self._metrics.forget(key)
+
+    async def _tell(self, uid: str, key: PoolKey, published: Published | None, decision: Decision) -> None:
+        """Posts Events before the status: after a crash in between they are posted again under one name."""
+        before = published.document if published else None
+        for event in events.transitions(key, uid, published=before, written=decision.document):
+            budget, granted = self._event_budgets.get(uid, event_budget()).take(self._clock())
+            self._event_budgets[uid] = budget
+            if not granted:
+                continue
+            body = events.body(event, now=self._clock(), instance=self._instance)
+            try:
+                await self._kube.create(Collection(EVENTS_PATH, "events", key.namespace), body)
+            except ApiError as error:
+                if error.status != 409:
+                    self._log.warning("event not posted", pool=str(key), error=str(error))
+            except Unavailable as error:
+                self._log.debug("event not posted", pool=str(key), error=str(error))

@@ -1,0 +1,126 @@
+"""One term of leadership: every pool cycled at its pace, every outcome published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from tokenfactory.cycle import Line, Memory, Order, Outcome, close_with_bug
+from tokenfactory.discovery.terms import resolve
+from tokenfactory.errors import Unavailable
+from tokenfactory.model import Factory, Pool, PoolKey, Terms
+from tokenfactory.runtime.desk import Desk, SeenPool
+from tokenfactory.runtime.kube import ApiError
+from tokenfactory.runtime.publisher import Publisher
+from tokenfactory.runtime.rollup import Rollup
+from tokenfactory.runtime.scheduler import Scheduler
+
+BARE = Terms(factory=Factory())
+
+
+class CycleMeter(Protocol):
+    def observe_cycle(self, seconds: float) -> None: ...
+
+    def count_bug(self) -> None: ...
+
+
+class Tending:
+    """Owns the memories of all pools while this replica leads."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        line: Line,
+        publisher: Publisher,
+        rollup: Rollup,
+        meter: CycleMeter,
+        *,
+        clock: Callable[[], float],
+        concurrent: int,
+    ) -> None:
+        self._desk = desk
+        self._line = line
+        self._publisher = publisher
+        self._rollup = rollup
+        self._meter = meter
+        self._clock = clock
+        self._memories: dict[str, Memory] = {}
+        self._keys: dict[str, PoolKey] = {}
+        self._broken: set[str] = set()
+        self._log = structlog.get_logger("cycle")
+        self.scheduler = Scheduler(self._cycle, clock=clock, concurrent=concurrent)
+
+    async def run(self) -> None:
+        """Tends every known pool until cancelled."""
+        self._desk.listen(self._heard)
+        for uid in self._desk.uids():
+            self._heard(uid)
+        try:
+            await self._rollup.run()
+        finally:
+            self._desk.listen(None)
+            await self.scheduler.stop()
+            for uid, key in self._keys.items():
+                self._publisher.forget(uid, key)
+
+    def _heard(self, uid: str) -> None:
+        if self._desk.pool(uid) is not None:
+            self.scheduler.tend(uid)
+            return
+        self.scheduler.forget(uid)
+        self._memories.pop(uid, None)
+        self._broken.discard(uid)
+        self._rollup.forget(uid)
+        key = self._keys.pop(uid, None)
+        if key is not None:
+            self._publisher.forget(uid, key)
+
+    async def _cycle(self, uid: str) -> float:
+        """One cycle of one pool; returns its interval in seconds. Never raises."""
+        seen = self._desk.pool(uid)
+        if seen is None:
+            return 60.0
+        order = self._order(seen)
+        key = order.resource.key
+        self._keys[uid] = key
+        started = time.perf_counter()
+        try:
+            outcome = await self._line.run(order, self._memories.get(uid, Memory()))
+            self._broken.discard(uid)
+        except (Unavailable, ApiError) as error:
+            self._log.debug("cycle skipped", pool=str(key), error=str(error))
+            return order.terms.scrape_interval_seconds
+        except Exception:
+            outcome = self._close_with_bug(uid, order)
+        if self._desk.pool(uid) is not None:
+            await self._conclude(uid, order, outcome)
+        self._meter.observe_cycle(time.perf_counter() - started)
+        return order.terms.scrape_interval_seconds
+
+    async def _conclude(self, uid: str, order: Order, outcome: Outcome) -> None:
+        self._memories[uid] = outcome.memory
+        self._rollup.take(uid, order, outcome.subject)
+        key, window = order.resource.key, order.terms.window_seconds
+        try:
+            await self._publisher.publish(uid, key, outcome.subject, window_seconds=window)
+        except Exception:
+            self._close_with_bug(uid, order)
+
+    def _close_with_bug(self, uid: str, order: Order) -> Outcome:
+        """Counts and logs a bug once a pool until a cycle succeeds; the pool's memory is dropped."""
+        self._meter.count_bug()
+        if uid not in self._broken:
+            self._broken.add(uid)
+            self._log.exception("a cycle failed", pool=str(order.resource.key))
+        return close_with_bug(order, now=self._clock())
+
+    def _order(self, seen: SeenPool) -> Order:
+        resource = seen.resource
+        return Order(
+            resource=resource,
+            terms=resolve(resource, self._desk.usable_factories()) if isinstance(resource, Pool) else BARE,
+            neighbours=self._desk.neighbours(resource.key),
+        )

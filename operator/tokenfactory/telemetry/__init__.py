@@ -1,0 +1,1 @@
+"""What the engines and the exporters say about themselves, as typed readings."""

@@ -1,0 +1,121 @@
+"""All pages of a fleet, fetched side by side and read one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+
+from tokenfactory.model import (
+    Endpoint,
+    EngineId,
+    EngineKind,
+    EngineReading,
+    Exporter,
+    ExporterReading,
+    Failure,
+    Fleet,
+    Readings,
+)
+from tokenfactory.ports import Page, PageSource
+from tokenfactory.telemetry import dcgm, vllm
+from tokenfactory.telemetry.layouts import Layouts
+
+Reading = EngineReading | ExporterReading
+Parser = Callable[[Page], Reading | Failure]
+
+
+class Collector:
+    """Scrapes for every pool. It keeps nothing but what shapes of pages have in common (`Layouts`)."""
+
+    __slots__ = ("_layouts", "_source", "_turn")
+
+    def __init__(self, source: PageSource, *, layouts: Layouts | None = None) -> None:
+        self._source = source
+        self._layouts = layouts or Layouts()
+        self._turn = asyncio.Lock()
+
+    async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings:
+        """One reading or failure for each vLLM engine with an endpoint and for each node with an exporter.
+
+        `now` is the cycle's Unix time, `max_age` (seconds) is how old a shared page may be, `timeout`
+        (seconds) bounds each fetch. An endpoint that several engines claim is fetched once and counts for
+        the first of them; the others get no entry. Pages are read one at a time over all pools, and the
+        event loop turns between two of them.
+        """
+        engines, exporters = dict(_find_engines(fleet)), tuple(dict.fromkeys(fleet.exporters))
+        parsers: dict[Endpoint, Parser] = dict.fromkeys(engines, self._read_engine)
+        for exporter in exporters:
+            parsers.setdefault(exporter.endpoint, _exporter_parser(exporter.node_name))
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                endpoint: group.create_task(self._read(endpoint, parser, max_age=max_age, timeout=timeout))
+                for endpoint, parser in parsers.items()
+            }
+        results = {endpoint: task.result() for endpoint, task in tasks.items()}
+        return Readings(
+            at=now,
+            engines=dict(_pick_engines(engines, results)),
+            exporters=_merge_exporters(exporters, results),
+        )
+
+    async def _read(
+        self, endpoint: Endpoint, parser: Parser, *, max_age: float, timeout: float
+    ) -> Reading | Failure:
+        page = await self._source.page(endpoint, max_age=max_age, timeout=timeout)
+        if isinstance(page, Failure):
+            return page
+        async with self._turn:
+            await asyncio.sleep(0)
+            return parser(page)
+
+    def _read_engine(self, page: Page) -> Reading | Failure:
+        return vllm.parse(page.body, at=page.at, layouts=self._layouts)
+
+
+def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, EngineId]]:
+    claimed: set[Endpoint] = set()
+    for replica in fleet.replicas:
+        for engine in replica.engines:
+            endpoint = engine.endpoint
+            if engine.kind is EngineKind.VLLM and endpoint is not None and endpoint not in claimed:
+                claimed.add(endpoint)
+                yield endpoint, EngineId(replica.pod.uid, engine.container.name)
+
+
+def _exporter_parser(node_name: str) -> Parser:
+    return lambda page: dcgm.parse(page.body, at=page.at, node_name=node_name)
+
+
+def _pick_engines(
+    engines: Mapping[Endpoint, EngineId], results: Mapping[Endpoint, Reading | Failure]
+) -> Iterator[tuple[EngineId, EngineReading | Failure]]:
+    for endpoint, engine in engines.items():
+        result = results[endpoint]
+        if not isinstance(result, ExporterReading):
+            yield engine, result
+
+
+def _merge_exporters(
+    exporters: tuple[Exporter, ...], results: Mapping[Endpoint, Reading | Failure]
+) -> dict[str, ExporterReading | Failure]:
+    """One entry per node: the first exporter's page, with the GPUs that only later ones show.
+
+    The order is the fleet's, so that the same exporter speaks for a GPU in every cycle.
+    """
+    merged: dict[str, ExporterReading | Failure] = {}
+    for exporter in exporters:
+        result = results[exporter.endpoint]
+        if isinstance(result, EngineReading):
+            continue
+        before = merged.get(exporter.node_name)
+        if before is None or isinstance(before, Failure):
+            merged[exporter.node_name] = before if before and isinstance(result, Failure) else result
+        elif isinstance(result, ExporterReading):
+            merged[exporter.node_name] = _merge(before, result)
+    return merged
+
+
+def _merge(first: ExporterReading, second: ExporterReading) -> ExporterReading:
+    known = {gpu.uuid for gpu in first.gpus}
+    more = tuple(gpu for gpu in second.gpus if gpu.uuid not in known)
+    return ExporterReading(at=first.at, node_name=first.node_name, gpus=first.gpus + more) if more else first

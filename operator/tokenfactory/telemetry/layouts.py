@@ -1,0 +1,87 @@
+"""What readings of one shape have in common, worked out once and shared: layouts, plans and facts.
+
+Held by the collector and handed to the parsers; bounded, so that a page of ever new labels costs time
+but no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from tokenfactory.model import Histogram, Level, SeriesKey, Signal
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+Facts = tuple[tuple[str, str], ...]
+Layout = tuple[SeriesKey, ...]
+
+
+class Kept(Generic[K, V]):
+    """A map that holds at most `capacity` units of cost; the oldest entries go first."""
+
+    __slots__ = ("_capacity", "_entries", "_held")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._entries: dict[K, tuple[V, int]] = {}
+        self._held = 0
+
+    @property
+    def held(self) -> int:
+        """The units of cost kept now, never above the capacity."""
+        return self._held
+
+    def recall(self, key: K, *, cost: int, make: Callable[[], V]) -> V:
+        """The value kept for `key`, else a new one, which is kept when it is small enough.
+
+        Raises what `make` raises, keeping nothing.
+        """
+        entry = self._entries.get(key)
+        if entry is not None:
+            return entry[0]
+        value = make()
+        if cost * 4 <= self._capacity:
+            while self._held + cost > self._capacity:
+                self._held -= self._entries.pop(next(iter(self._entries)))[1]
+            self._entries[key] = value, cost
+            self._held += cost
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How the samples of one page shape become counters and levels.
+
+    A move is a sample's place on the page, its counter's place in `layout` and what the value is
+    multiplied by; `levels` pairs samples with gauges. A place of `layout` without a move is a family that
+    the page carries and has no sample of yet: zero.
+    """
+
+    layout: Layout
+    moves: tuple[tuple[int, int, float], ...]
+    levels: tuple[tuple[int, Level], ...]
+    families: frozenset[Signal | Histogram]
+    model: str
+
+
+class Layouts:
+    """The collector's memory of page shapes, in units of samples (plans), series (layouts) and facts."""
+
+    __slots__ = ("_facts", "_layouts", "plans")
+
+    def __init__(self, *, capacity: int = 40_000) -> None:
+        self.plans: Kept[Hashable, Plan] = Kept(capacity)
+        self._layouts: Kept[Layout, Layout] = Kept(capacity)
+        self._facts: Kept[Facts, Mapping[str, str]] = Kept(capacity // 8)
+
+    def share(self, layout: Layout) -> Layout:
+        """The layout equal to this one that other readings already hold."""
+        return self._layouts.recall(layout, cost=len(layout), make=lambda: layout)
+
+    def facts(self, facts: Facts) -> Mapping[str, str]:
+        """The facts as a read-only mapping, one object for all engines that say the same."""
+        return self._facts.recall(facts, cost=len(facts), make=lambda: MappingProxyType(dict(facts)))

@@ -1,0 +1,95 @@
+"""The RBAC that is shipped is what the operator uses, as the API server's own audit log tells: no more, no less."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import yaml
+from tests.support.examples import CRDS
+from tests.support.installed import MANIFESTS, kustomize
+from tests.support.rights import Right, missing, rights_granted, rights_used, unused
+
+from tokenfactory.sandbox.assets import Assets
+from tokenfactory.sandbox.audit import Audit, AuditEvent
+from tokenfactory.sandbox.fleet import GB300, NAMESPACE
+from tokenfactory.sandbox.operator_process import OPERATOR_NAMESPACE, SERVICE_ACCOUNT
+from tokenfactory.sandbox.scene import Scene
+
+pytestmark = pytest.mark.controlplane
+OPERATOR = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
+THEIRS = MANIFESTS.parent / "tests" / "support" / "crds" / "inference.networking.k8s.io_inferencepools.yaml"
+PLAN = replace(GB300, replicas=1)
+THEIR_POOL = {
+    "apiVersion": "inference.networking.k8s.io/v1",
+    "kind": "InferencePool",
+    "metadata": {"name": "gateway-pool", "namespace": NAMESPACE},
+    "spec": {"selector": {"matchLabels": {"app": "nobody"}}, "targetPorts": [{"number": 8000}]},
+}
+BY_REFERENCE = {
+    "apiVersion": "tokenfactory.dev/v1alpha1",
+    "kind": "InferencePool",
+    "metadata": {"name": "by-reference", "namespace": NAMESPACE},
+    "spec": {"poolRef": {"name": "gateway-pool"}},
+}
+
+
+@pytest.fixture(scope="module")
+def requests(assets: Assets) -> Iterator[tuple[AuditEvent, ...]]:
+    """Everything that was asked of the API server while the operator did everything that it does."""
+    with Scene(assets, (PLAN,), audit=Audit.METADATA, network=60) as scene:
+        scene.kubectl("apply", "-f", str(THEIRS))
+        scene.kubectl(
+            "wait",
+            "--for=condition=Established",
+            "--timeout=60s",
+            "crd/inferencepools.inference.networking.k8s.io",
+        )
+        assert scene.plane.kubectl("create", "-f", "-", input=json.dumps(THEIR_POOL)).returncode == 0
+        scene.cluster.apply(BY_REFERENCE)
+        scene.start_operator()
+        done = {"create a Lease": "leases", "post an Event": "events", "roll up": "tokenfactories/status"}
+        for what, resource in done.items():
+            scene.wait_for(
+                what,
+                lambda resource=resource: any(
+                    right.resource == resource and right.verb in ("create", "patch")
+                    for right in rights_used(scene.plane.audit_events(), OPERATOR)
+                ),
+                seconds=120,
+            )
+        yield scene.plane.audit_events()
+
+
+@pytest.fixture(scope="module")
+def used(requests: tuple[AuditEvent, ...]) -> frozenset[Right]:
+    return rights_used(requests, OPERATOR)
+
+
+@pytest.fixture(scope="module")
+def granted() -> frozenset[Right]:
+    documents = [body for body in yaml.safe_load_all(kustomize(MANIFESTS)) if body]
+    return rights_granted(documents, (OPERATOR_NAMESPACE, SERVICE_ACCOUNT))
+
+
+def test_nothing_is_asked_for_that_is_not_granted(used: frozenset[Right], granted: frozenset[Right]) -> None:
+    assert missing(granted, used) == ()
+
+
+def test_nothing_is_granted_that_is_not_asked_for(used: frozenset[Right], granted: frozenset[Right]) -> None:
+    assert unused(granted, used) == ()
+
+
+def test_the_api_server_never_said_forbidden(requests: tuple[AuditEvent, ...]) -> None:
+    assert [event.path for event in requests if event.user == OPERATOR and event.code in (401, 403)] == []
+
+
+def test_no_rule_has_a_wildcard_or_touches_a_secret(granted: frozenset[Right]) -> None:
+    words = {word for right in granted for word in (right.verb, right.group, right.resource)}
+    assert not words & {"*", "secrets", "pods/exec", "pods/log", "serviceaccounts/token"}
+    assert {right.resource for right in granted if right.verb == "patch"} == {
+        "inferencepools/status",
+        "tokenfactories/status",
+    }
