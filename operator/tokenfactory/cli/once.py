@@ -31,7 +31,12 @@ def once(
         list[Path], typer.Option("--objects", help="pods and nodes (kubectl get pods,nodes -o yaml)")
     ],
     metrics: Annotated[
-        Path, typer.Option("--metrics", help="pages: <unix-seconds>/<pod>_<port>.prom and <node>_dcgm.prom")
+        Path,
+        typer.Option(
+            "--metrics",
+            help="pages: <unix-seconds>/<pod>_<port>.prom and <node>_dcgm.prom; an objects.yaml beside them "
+            "replaces --objects from that time on",
+        ),
     ],
     output: Annotated[
         Output, typer.Option("-o", "--output", help="table, json (the last cycle) or jsonl (every cycle)")

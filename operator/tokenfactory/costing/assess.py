@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tokenfactory.costing import boards, figures
 from tokenfactory.costing.coverage import gpus_by_pod
 from tokenfactory.costing.gpus import attribute, observed_by_pod
-from tokenfactory.costing.ledger import LatencySlice, Ledger, Presence, Track
+from tokenfactory.costing.ledger import Ledger, Presence, Track
 from tokenfactory.costing.sights import list_sights
 from tokenfactory.costing.tracks import Sight, Step, advance, merge_buckets, trim
 from tokenfactory.costing.window import FRESH_INTERVALS, Span, find_end
@@ -47,12 +47,11 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
     steps = _advance_all(sights, ledger, now=now)
     presence = _note_presence(sights, fleet, ledger=ledger, now=now)
     before = ledger or Ledger(first_at=now, at=now, window_seconds=terms.window_seconds)
-    keep = FRESH_INTERVALS * max(terms.scrape_interval_seconds, terms.telemetry.dcgm_sample_interval_seconds)
+    keep = FRESH_INTERVALS * max(terms.scrape_interval_seconds, _sampling(terms))
     driven = boards.drive(before.odometers, attributed, presence=presence, now=now, keep=keep)
     after = _write(before, situation, steps=steps, driven=driven, presence=presence)
     sampled = boards.sample(attributed, now=now)
-    if sampled is not None:
-        after = replace(after, samples=(*after.samples, sampled))
+    after = replace(after, samples=(*after.samples, sampled)) if sampled else after
     span = _find_span(after, terms, now=now)
     after = replace(after, full=after.full or _is_full(span, terms))
     cycle = figures.Cycle(
@@ -74,9 +73,11 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
 
 def energy_seconds(terms: Terms) -> float:
     """The energy window: the pool's, but at least ten of the exporter's sampling intervals."""
-    return max(
-        float(terms.window_seconds), ENERGY_SAMPLES * float(terms.telemetry.dcgm_sample_interval_seconds)
-    )
+    return max(float(terms.window_seconds), ENERGY_SAMPLES * _sampling(terms))
+
+
+def _sampling(terms: Terms) -> float:
+    return float(terms.telemetry.dcgm_sample_interval_seconds)
 
 
 def _products_seen(attributed: boards.Boards) -> dict[str, str]:
@@ -145,7 +146,7 @@ def _write(
         full=before.full and before.window_seconds == terms.window_seconds,
         tracks=tracks,
         presence={uid: item for uid, item in presence.items() if item.until > horizon},
-        latency=(*latency, LatencySlice(*merged)) if merged else latency,
+        latency=(*latency, merged) if merged else latency,
         odometers=driven.odometers,
         energy=(*(e for e in before.energy if e.end > horizon), *driven.spans),
         samples=tuple(s for s in before.samples if s.at > short),

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from operator import sub
 from types import MappingProxyType
 
 from tokenfactory.model import EngineReading, Histogram, SeriesKey, Signal
@@ -18,21 +19,23 @@ Bucket = tuple[Histogram, float]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where each series of one page shape goes: signals into slots, buckets by histogram and bound."""
+    """Where each series of a page shape goes: signals into slots; `buckets[j]` is series `places[j]`."""
 
     layout: tuple[SeriesKey, ...]
     signals: tuple[tuple[int, int], ...]
-    buckets: tuple[tuple[int, Bucket], ...]
+    places: tuple[int, ...]
+    buckets: tuple[Bucket, ...]
 
 
 def plan_of(layout: tuple[SeriesKey, ...]) -> Plan:
     signals = tuple((i, SLOT[key.signal]) for i, key in enumerate(layout) if isinstance(key.signal, Signal))
+    places = tuple(i for i, key in enumerate(layout) if isinstance(key.signal, Histogram))
     buckets = tuple(
-        (i, (key.signal, inf if key.bound is None else key.bound))
-        for i, key in enumerate(layout)
+        (key.signal, inf if key.bound is None else key.bound)
+        for key in layout
         if isinstance(key.signal, Histogram)
     )
-    return Plan(layout, signals, buckets)
+    return Plan(layout, signals, places, buckets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,10 @@ def take_snapshot(reading: EngineReading, known: Mapping[int, Plan] = MappingPro
 
 @dataclass(frozen=True, slots=True)
 class Deltas:
-    """`signals[SLOT[s]]` is what signal `s` gained; `reset` tells that a counter fell."""
+    """`signals[SLOT[s]]` is what signal `s` gained, `buckets` the plan's buckets; `reset`: one fell."""
 
     signals: array[float]
-    buckets: tuple[tuple[Bucket, float], ...]
+    buckets: array[float]
     reset: bool
 
 
@@ -66,12 +69,7 @@ def count_since(previous: Snapshot | None, current: Snapshot) -> Deltas:
     signals = array("d", bytes(8 * len(SIGNALS)))
     for index, slot in current.plan.signals:
         signals[slot] += gains[index]
-    buckets = tuple((bucket, gains[index]) for index, bucket in current.plan.buckets if gains[index])
-    return Deltas(signals, buckets, reset)
-
-
-def nothing_counted() -> array[float]:
-    return array("d", bytes(8 * len(SIGNALS)))
+    return Deltas(signals, array("d", [gains[index] for index in current.plan.places]), reset)
 
 
 def _gains(previous: Snapshot | None, current: Snapshot) -> tuple[Sequence[float], bool]:
@@ -81,9 +79,10 @@ def _gains(previous: Snapshot | None, current: Snapshot) -> tuple[Sequence[float
         before: Sequence[float] = previous.values
     else:
         before = _realign(previous, current)
-    gains = [now - was if now >= was else now for now, was in zip(current.values, before, strict=True)]
-    reset = any(now < was for now, was in zip(current.values, before, strict=True))
-    return gains, reset
+    gains = list(map(sub, current.values, before))
+    if min(gains, default=0.0) >= 0:
+        return gains, False
+    return [now if gain < 0 else gain for gain, now in zip(gains, current.values, strict=True)], True
 
 
 def _realign(previous: Snapshot, current: Snapshot) -> list[float]:

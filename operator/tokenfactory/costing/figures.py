@@ -17,12 +17,12 @@ from tokenfactory.costing.energy import (
 )
 from tokenfactory.costing.evidence import gather_evidence, weigh_roles
 from tokenfactory.costing.gpufigures import find_gpus
-from tokenfactory.costing.hardware import HardwareFacts
+from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, HardwareFacts
 from tokenfactory.costing.increments import add_up
 from tokenfactory.costing.latency import find_latency, sum_slices
 from tokenfactory.costing.ledger import EnergySpan, Ledger
 from tokenfactory.costing.podfigures import split_pods
-from tokenfactory.costing.prices import UNKNOWN_HARDWARE, price_product, quote_from
+from tokenfactory.costing.prices import ProductPrice, price_product, quote_from
 from tokenfactory.costing.reference import Demand, compare
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.throughput import Pace, decoders, find_throughput
@@ -36,13 +36,16 @@ from tokenfactory.model import (
     EnergyFigures,
     Fleet,
     FleetReason,
+    GpuFigures,
     Histogram,
     Pool,
     PowerTerms,
+    PriceQuote,
     Readings,
     Role,
     Signal,
     Terms,
+    ThroughputFigures,
 )
 
 
@@ -83,21 +86,12 @@ class Cycle:
 
 def compose(cycle: Cycle) -> Economics:
     """All figures of the cycle."""
-    window = view(cycle.ledger.tracks.values(), cycle.span)
-    held = cycle.held
+    window, held = view(cycle.ledger.tracks.values(), cycle.span), cycle.held
     coverage = count_replicas(cycle.sights, cycle.ledger, now=cycle.now, interval=cycle.interval)
     counted = _count(cycle, window, coverage)
-    weights = held or {UNKNOWN_HARDWARE: 1.0}
-    prices = {
-        facts: price_product(cycle.pool, cycle.terms, facts)
-        for facts in {*weights, *(track.facts for track in cycle.ledger.tracks.values())}
-    }
-    quote = quote_from(
-        cycle.pool, cycle.terms, prices={facts: prices[facts] for facts in weights}, weights=weights
-    )
+    prices, quote = _price(cycle, held)
     pace = Pace(window, sum(held.values()), complete=coverage.complete)
     throughput = find_throughput(counted, pace)
-    products = tuple(sorted({facts.product for facts in held if facts.product}))
     metering = _measure_energy(cycle, window, counted=counted)
     gains = sum_slices(cycle.ledger.latency, cycle.span)
     return Economics(
@@ -107,33 +101,60 @@ def compose(cycle: Cycle) -> Economics:
         coverage=coverage,
         gpu_coverage=count_gpus(cycle.sights, cycle.observed),
         roles=list_roles(cycle.sights),
-        gpus=find_gpus(
-            cycle.fleet,
-            held=held,
-            observed=cycle.observed,
-            readings=cycle.readings,
-            samples=cycle.ledger.samples,
-            span=Span(cycle.now - cycle.terms.window_seconds, cycle.now),
-        ),
+        gpus=_find_gpus(cycle, held),
         price=quote,
         cost=find_cost(cycle.pool, quote=quote, prices=prices, held=held, counted=counted, window=window),
         throughput=throughput,
         latency=find_latency(gains, families=_families(window), seconds=cycle.span.seconds),
         measured=metering.figures,
         provisioned=find_provisioned(held, power=cycle.power, counted=counted, window=window),
-        of_reference=compare(
-            cycle.pool,
-            cycle.terms,
-            products=products,
-            per_gpu=throughput.per_gpu,
-            per_user=throughput.per_user,
-            demand=_demand(window),
-        ),
+        of_reference=_compare(cycle, window, held=held, throughput=throughput),
         evidence=gather_evidence(cycle.sights, window, cycle.readings.engines),
         loads=weigh_roles(window, now=cycle.now, interval=cycle.interval),
         increments=add_up(cycle.steps, prices=prices, energy=cycle.closed_energy, power=cycle.power),
         failures=list_failures(cycle.fleet, cycle.readings),
         pods=split_pods(pace, prices=prices, power=cycle.power, watts=metering.watts),
+    )
+
+
+def _price(
+    cycle: Cycle, held: Mapping[HardwareFacts, float]
+) -> tuple[dict[HardwareFacts, ProductPrice], PriceQuote]:
+    """The price of every product that is held or was in the window, and the quote of those held now."""
+    weights = held or {UNKNOWN_HARDWARE: 1.0}
+    prices = {
+        facts: price_product(cycle.pool, cycle.terms, facts)
+        for facts in {*weights, *(track.facts for track in cycle.ledger.tracks.values())}
+    }
+    current = {facts: prices[facts] for facts in weights}
+    return prices, quote_from(cycle.pool, cycle.terms, prices=current, weights=weights)
+
+
+def _find_gpus(cycle: Cycle, held: Mapping[HardwareFacts, float]) -> GpuFigures:
+    return find_gpus(
+        cycle.fleet,
+        held=held,
+        observed=cycle.observed,
+        readings=cycle.readings,
+        samples=cycle.ledger.samples,
+        span=Span(cycle.now - cycle.terms.window_seconds, cycle.now),
+    )
+
+
+def _compare(
+    cycle: Cycle,
+    window: WindowView,
+    *,
+    held: Mapping[HardwareFacts, float],
+    throughput: ThroughputFigures,
+) -> Measure[float]:
+    return compare(
+        cycle.pool,
+        cycle.terms,
+        products=tuple(sorted({facts.product for facts in held if facts.product})),
+        per_gpu=throughput.per_gpu,
+        per_user=throughput.per_user,
+        demand=_demand(window),
     )
 
 

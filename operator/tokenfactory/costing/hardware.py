@@ -18,6 +18,9 @@ class HardwareFacts:
     labels: tuple[tuple[str, str], ...] = ()
 
 
+UNKNOWN_HARDWARE = HardwareFacts()
+
+
 def selected_labels(factory: Factory | None) -> frozenset[str]:
     """The node label keys that any price or ownership entry of the factory selects on."""
     if factory is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isinf
+from operator import add
 
 from tokenfactory.costing.counters import Bucket
 from tokenfactory.costing.ledger import LatencySlice
@@ -16,12 +17,17 @@ SOURCE = "engine histogram, docs/cost-model.md §15"
 
 def sum_slices(slices: Iterable[LatencySlice], span: Span) -> dict[Bucket, float]:
     """Bucket gains within the span."""
-    total: dict[Bucket, float] = {}
+    sums: dict[int, tuple[tuple[Bucket, ...], list[float]]] = {}
     for piece in slices:
         fraction = overlap(piece.start, piece.end, span)
-        if fraction > 0:
-            for bucket, gain in piece.buckets.items():
-                total[bucket] = total.get(bucket, 0.0) + gain * fraction
+        for names, gains in piece.parts if fraction > 0 else ():
+            part = gains if fraction == 1.0 else [gain * fraction for gain in gains]
+            before = sums.get(id(names))
+            sums[id(names)] = (names, list(part) if before is None else list(map(add, before[1], part)))
+    total: dict[Bucket, float] = {}
+    for names, gains_of in sums.values():
+        for bucket, gain in zip(names, gains_of, strict=True):
+            total[bucket] = total.get(bucket, 0.0) + gain
     return total
 
 

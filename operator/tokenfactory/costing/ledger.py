@@ -62,11 +62,14 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class LatencySlice:
-    """Bucket gains of all engines of the pool, closed in one cycle."""
+    """Bucket gains of all engines of the pool, closed in one cycle: one array per kind of page.
+
+    The names of the buckets are the plan's own tuple, so that they are kept once.
+    """
 
     start: float
     end: float
-    buckets: Mapping[Bucket, float]
+    parts: tuple[tuple[tuple[Bucket, ...], array[float]], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tokenfactory.costing.hardware import HardwareFacts, facts_of, is_match
+from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, HardwareFacts, facts_of, is_match
 from tokenfactory.costing.ownership import cost_of_owning
 from tokenfactory.costing.skus import REFERENCE_AS_OF, REFERENCE_SOURCE, find_sku
 from tokenfactory.measure import Absence, Grade, Known, Missing
@@ -16,7 +16,6 @@ from tokenfactory.units import decimal_of
 USD = "USD"
 USD_MINIMUM = Decimal("0.05")
 USD_MAXIMUM = Decimal(50)
-UNKNOWN_HARDWARE = HardwareFacts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from tokenfactory.costing.gpus import count_held, holds_gpus
-from tokenfactory.costing.hardware import HardwareFacts, facts_of
+from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, HardwareFacts, facts_of
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.tokencount import WORKERS
@@ -38,34 +39,18 @@ def list_sights(
     """All sights of the cycle. `observed` and `products` are DCGM's GPUs and model name per pod UID."""
     roles = {EngineId(item.pod_uid, item.container): item.role for item in inspected}
     found: list[Sight] = []
-    for replica in fleet.replicas:
+    for replica in filter(holds_gpus, fleet.replicas):
         uid = replica.pod.uid
-        gpus = count_held(replica, observed.get(uid, 0.0)) if holds_gpus(replica) else 0.0
+        gpus = count_held(replica, observed.get(uid, 0.0))
         facts = facts_of(replica, terms, seen_product=products.get(uid, ""))
         engines = [(e, roles.get(EngineId(uid, e.container.name), e.role)) for e in replica.engines]
-        workers = [
-            (engine, role)
-            for engine, role in engines
-            if role in WORKERS and engine.kind is not EngineKind.NONE
-        ]
+        workers = [(e, role) for e, role in engines if role in WORKERS and e.kind is not EngineKind.NONE]
         if not workers and gpus > 0:
             found.append(_silent(replica, engines, facts=facts, gpus=gpus, ledger=ledger, now=now))
+        share = gpus / max(1, len(workers))
         for engine, role in workers:
-            if not holds_gpus(replica):
-                continue
-            share = gpus / len(workers)
-            found.append(
-                _see(
-                    replica,
-                    engine,
-                    role=role,
-                    facts=facts,
-                    gpus=share,
-                    readings=readings,
-                    ledger=ledger,
-                    now=now,
-                )
-            )
+            seen = _see(replica, engine, readings=readings, ledger=ledger, now=now)
+            found.append(replace(seen, role=role, facts=facts, gpus=share))
     return tuple(found)
 
 
@@ -73,17 +58,7 @@ def is_ready(engine: Engine) -> bool:
     return engine.container.running and engine.container.ready
 
 
-def _see(
-    replica: Replica,
-    engine: Engine,
-    *,
-    role: Role,
-    facts: HardwareFacts,
-    gpus: float,
-    readings: Readings,
-    ledger: Ledger | None,
-    now: float,
-) -> Sight:
+def _see(replica: Replica, engine: Engine, *, readings: Readings, ledger: Ledger | None, now: float) -> Sight:
     engine_id = EngineId(replica.pod.uid, engine.container.name)
     reading = readings.engines.get(engine_id)
     ready = is_ready(engine)
@@ -92,9 +67,9 @@ def _see(
     )
     return Sight(
         id=engine_id,
-        role=role,
-        facts=facts,
-        gpus=gpus,
+        role=engine.role,
+        facts=UNKNOWN_HARDWARE,
+        gpus=0.0,
         engine=engine,
         ready=ready,
         reading=reading if isinstance(reading, EngineReading) else None,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import add
 
 from tokenfactory.costing.counters import SLOT, Bucket, Plan, Snapshot, count_since, take_snapshot
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import Segment, Track
+from tokenfactory.costing.ledger import LatencySlice, Segment, Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.model import Engine, EngineId, EngineReading, Level, Role, Signal
 
@@ -42,7 +43,7 @@ class Step:
 
     track: Track
     segment: Segment | None = None
-    buckets: tuple[tuple[Bucket, float], ...] = ()
+    buckets: array[float] | None = None
 
 
 def advance(before: Track | None, sight: Sight, *, now: float, plans: Mapping[int, Plan]) -> Step:
@@ -165,19 +166,22 @@ def _remember(track: Track, sight: Sight, *, reading: EngineReading, snapshot: S
     )
 
 
-def merge_buckets(steps: Iterable[Step]) -> tuple[float, float, Mapping[Bucket, float]] | None:
+def merge_buckets(steps: Iterable[Step]) -> LatencySlice | None:
     """The bucket gains of all serving steps of a cycle with the span that they cover; None without any."""
-    total: dict[Bucket, float] = {}
+    total: dict[int, tuple[tuple[Bucket, ...], array[float]]] = {}
     starts: list[float] = []
     ends: list[float] = []
     for step in steps:
-        if step.segment is None or not step.buckets or step.track.role is Role.PREFILL:
+        snapshot = step.track.snapshot
+        if step.segment is None or not step.buckets or snapshot is None or step.track.role is Role.PREFILL:
             continue
         starts.append(step.segment.start)
         ends.append(step.segment.end)
-        for bucket, gain in step.buckets:
-            total[bucket] = total.get(bucket, 0.0) + gain
-    return (min(starts), max(ends), total) if total else None
+        names = snapshot.plan.buckets
+        before = total.get(id(names))
+        gains = step.buckets if before is None else array("d", map(add, before[1], step.buckets))
+        total[id(names)] = (names, gains)
+    return LatencySlice(min(starts), max(ends), tuple(total.values())) if total else None
 
 
 def total_of(deltas: array[float] | None, signal: Signal) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import add
 
 from tokenfactory.costing.counters import SIGNALS, SLOT
 from tokenfactory.costing.hardware import HardwareFacts
@@ -154,6 +155,6 @@ def _add(signals: list[float], segment: Segment, fraction: float) -> None:
     if segment.deltas is None:
         return
     if fraction == 1.0:
-        signals[:] = [a + b for a, b in zip(signals, segment.deltas, strict=True)]
+        signals[:] = map(add, signals, segment.deltas)
     else:
         signals[:] = [a + b * fraction for a, b in zip(signals, segment.deltas, strict=True)]

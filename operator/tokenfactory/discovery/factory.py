@@ -8,8 +8,7 @@ from typing import Any
 
 from tokenfactory.api import tokenfactory as api
 from tokenfactory.api.parsing import parse_factory
-from tokenfactory.discovery.border import mapping, text, whole
-from tokenfactory.discovery.resource import LARGEST_GENERATION
+from tokenfactory.discovery.border import LARGEST_GENERATION, mapping, text, whole
 from tokenfactory.discovery.selectors import (
     optional_decimal,
     optional_float,

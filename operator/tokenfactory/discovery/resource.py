@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenfactory.api import inferencepool as api
 from tokenfactory.api.parsing import parse_pool
-from tokenfactory.discovery.border import mapping, text, whole
+from tokenfactory.discovery.border import LARGEST_GENERATION, mapping, text, whole
 from tokenfactory.discovery.selectors import (
     optional_decimal,
     optional_float,
@@ -17,8 +17,6 @@ from tokenfactory.discovery.selectors import (
 )
 from tokenfactory.errors import InvalidSpec
 from tokenfactory.model import InvalidPool, Objectives, Pool, PoolKey
-
-LARGEST_GENERATION = 2**53
 
 
 def read_pool(body: Mapping[str, Any]) -> Pool | InvalidPool:

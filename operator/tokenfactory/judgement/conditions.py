@@ -5,15 +5,6 @@ from __future__ import annotations
 from tokenfactory.judgement.collapse import Denominator
 from tokenfactory.judgement.objectives import Objective
 from tokenfactory.judgement.optimizations import WORST_FIRST
-from tokenfactory.judgement.reasons import (
-    ConditionType,
-    DenominatorReason,
-    ObjectivesReason,
-    OptimizationsReason,
-    PriceReason,
-    ReadyReason,
-    StalledReason,
-)
 from tokenfactory.measure import Known
 from tokenfactory.model import (
     Condition,
@@ -26,6 +17,15 @@ from tokenfactory.model import (
     PriceQuote,
     PriceSource,
     Truth,
+)
+from tokenfactory.model.reasons import (
+    ConditionType,
+    DenominatorReason,
+    ObjectivesReason,
+    OptimizationsReason,
+    PriceReason,
+    ReadyReason,
+    StalledReason,
 )
 
 _PRICE_FIXES: tuple[tuple[PriceProblem, str], ...] = (

@@ -18,16 +18,6 @@ from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.findings import find
 from tokenfactory.judgement.objectives import judge_objectives
 from tokenfactory.judgement.optimizations import Mark, judge_optimizations, steady
-from tokenfactory.judgement.reasons import (
-    ConditionType,
-    DenominatorReason,
-    ObjectivesReason,
-    OptimizationsReason,
-    PriceReason,
-    ReadyReason,
-    StalledReason,
-    TelemetryReason,
-)
 from tokenfactory.judgement.telemetry_health import judge_telemetry
 from tokenfactory.model import (
     Condition,
@@ -41,6 +31,16 @@ from tokenfactory.model import (
     Terms,
     Truth,
     Verdict,
+)
+from tokenfactory.model.reasons import (
+    ConditionType,
+    DenominatorReason,
+    ObjectivesReason,
+    OptimizationsReason,
+    PriceReason,
+    ReadyReason,
+    StalledReason,
+    TelemetryReason,
 )
 
 __all__ = [

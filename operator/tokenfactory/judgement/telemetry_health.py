@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from tokenfactory.judgement.evidence import Evidence
-from tokenfactory.judgement.reasons import ConditionType, TelemetryReason
-from tokenfactory.model import Condition, FleetReason, Truth
+from tokenfactory.model import Condition, FailureReason, FleetReason, Truth
+from tokenfactory.model.reasons import ConditionType, TelemetryReason
 
 NAMES_SHOWN = 3
 
@@ -40,6 +41,25 @@ _FIXES: tuple[tuple[FleetReason, TelemetryReason, str], ...] = (
 )
 
 _DCGM_FIX = "run dcgm-exporter on every GPU node, or set telemetry.dcgm in the TokenFactory to where it runs"
+
+_ADVICE: Mapping[FailureReason, str] = MappingProxyType(
+    {
+        FailureReason.ADDRESS_REFUSED: "the address is not one that a pod may have, it was not asked",
+        FailureReason.UNREACHABLE: "nothing answers there, or not in HTTP: compare spec.metrics.port with the pod",
+        FailureReason.TIMED_OUT: "the page did not come in time: look at the engine's load",
+        FailureReason.HTTP_STATUS: "the server answers with an error: check spec.metrics.path",
+        FailureReason.REDIRECTED: "redirects are not followed: set spec.metrics.path to the page itself",
+        FailureReason.TOO_LARGE: "the page is larger than any engine's: check spec.metrics.port",
+        FailureReason.BAD_ENCODING: "the page is not compressed properly: serve it as plain text",
+        FailureReason.EMPTY_PAGE: "the page is empty: check spec.metrics.path",
+        FailureReason.NOT_EXPOSITION: "that is no metrics page: check spec.metrics.port and spec.metrics.path",
+        FailureReason.LIMIT_EXCEEDED: "the page has more series or longer labels than any engine's",
+        FailureReason.MALFORMED: "the page breaks the text format or is cut off: look at what serves it",
+        FailureReason.BAD_VALUE: "a counter on the page is negative or no number: look at what serves it",
+        FailureReason.NO_ENGINE_METRICS: "the page is not of a serving vLLM: check spec.metrics.port",
+        FailureReason.NO_GPU_METRICS: "the page shows no GPU: check telemetry.dcgm of the TokenFactory",
+    }
+)
 
 
 def judge_telemetry(evidence: Evidence) -> Condition:
@@ -90,8 +110,13 @@ def _check_scrapes(evidence: Evidence) -> Condition | None:
 
 
 def _name_failures(message: str, evidence: Evidence) -> str:
-    named = sorted({f"{name}: {reason.value}" for name, reason in evidence.economics.failures})
-    return f"{message}; {list_names(named)}" if named else message
+    """Who failed and why, and what to do about the first of them."""
+    failures = sorted(set(evidence.economics.failures))
+    if not failures:
+        return message
+    named = list_names([f"{name}: {reason.value}" for name, reason in failures])
+    advice = _ADVICE.get(failures[0][1], "")
+    return f"{message}; {named}; {advice}" if advice else f"{message}; {named}"
 
 
 def _check_gpus(evidence: Evidence) -> Condition | None:

@@ -21,6 +21,7 @@ from tokenfactory.runtime.inventory import Inventory, NodeStore, PodStore
 
 Body = Mapping[str, Any]
 LARGEST_FILE = 64 * 1024 * 1024
+FRAME_OBJECTS = "objects.yaml"
 
 
 def read_objects(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
@@ -55,16 +56,21 @@ def _flatten(document: Any, path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The pages that were saved at one Unix time, by file stem (`<pod>_<port>`, `<node>_dcgm`)."""
+    """The pages that were saved at one Unix time, by file stem (`<pod>_<port>`, `<node>_dcgm`).
+
+    `objects` is the frame's own `objects.yaml`: the pods and nodes from then on.
+    """
 
     at: float
     pages: Mapping[str, Path]
+    objects: Path | None = None
 
 
 def read_frames(directory: Path) -> tuple[Frame, ...]:
     """Frames of `<unix-seconds>/<pod>_<port>.prom`, in order of time.
 
-    Raises UnreadableInput when there are fewer than two: a rate needs two readings.
+    A frame may hold an `objects.yaml`, which replaces all pods and nodes from that time on.
+    Raises UnreadableInput when there are fewer than two frames: a rate needs two readings.
     """
     frames: list[Frame] = []
     try:
@@ -74,7 +80,9 @@ def read_frames(directory: Path) -> tuple[Frame, ...]:
                 at = float(folder.name)
             except ValueError:
                 continue
-            frames.append(Frame(at, {path.stem: path for path in sorted(folder.glob("*.prom"))}))
+            pages = {path.stem: path for path in sorted(folder.glob("*.prom"))}
+            objects = folder / FRAME_OBJECTS
+            frames.append(Frame(at, pages, objects if objects.is_file() else None))
     except OSError as error:
         raise UnreadableInput(f"{directory}: {type(error).__name__}") from error
     if len(frames) < 2:
@@ -95,11 +103,16 @@ class FileClock:
 class FilePages:
     """Fills `ports.PageSource` from the frame that is on."""
 
-    def __init__(self, pods: Iterable[Pod], exporters: Iterable[Pod], clock: FileClock) -> None:
-        self._names = {pod.ip: pod.name for pod in pods}
-        self._exporter_nodes = {pod.ip: pod.node_name for pod in exporters}
+    def __init__(self, clock: FileClock) -> None:
+        self._names: Mapping[str, str] = {}
+        self._exporter_nodes: Mapping[str, str] = {}
         self._clock = clock
         self.frame: Frame | None = None
+
+    def know(self, pods: Iterable[Pod], exporters: Iterable[Pod]) -> None:
+        """Whose page an address serves, until told otherwise."""
+        self._names = {pod.ip: pod.name for pod in pods}
+        self._exporter_nodes = {pod.ip: pod.node_name for pod in exporters}
 
     async def page(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
         stem = (
@@ -140,17 +153,23 @@ class NoStopwatch:
         return nullcontext()
 
 
-def stock(objects: Iterable[Body]) -> tuple[Inventory, tuple[Pod, ...]]:
-    """The inventory that the given pods and nodes make, and the pods."""
-    pods, nodes = PodStore(), NodeStore()
-    projected: list[Pod] = []
-    named: list[tuple[str, Node]] = []
-    for body in objects:
-        if body.get("kind") == "Pod":
-            pod = project_pod(body)
-            projected.append(pod)
-            pods.put(uid_of(body) or f"{pod.namespace}/{pod.name}", pod)
-        elif body.get("kind") == "Node":
-            named.append((uid_of(body) or str(len(named)), project_node(body)))
-    nodes.replace(named)
-    return Inventory(pods, nodes), tuple(projected)
+class Stock:
+    """The pods and nodes of files, as the line's inventory."""
+
+    def __init__(self) -> None:
+        self._pods, self._nodes = PodStore(), NodeStore()
+        self.inventory = Inventory(self._pods, self._nodes)
+
+    def fill(self, objects: Iterable[Body]) -> tuple[Pod, ...]:
+        """Replaces everything by the given pods and nodes, and returns the pods."""
+        pods: list[tuple[str, Pod]] = []
+        nodes: list[tuple[str, Node]] = []
+        for body in objects:
+            if body.get("kind") == "Pod":
+                pod = project_pod(body)
+                pods.append((uid_of(body) or f"{pod.namespace}/{pod.name}", pod))
+            elif body.get("kind") == "Node":
+                nodes.append((uid_of(body) or str(len(nodes)), project_node(body)))
+        self._pods.replace(pods)
+        self._nodes.replace(nodes)
+        return tuple(pod for _, pod in pods)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import kopf
@@ -31,6 +33,14 @@ def register(registry: kopf.OperatorRegistry, desk: Desk, settings: Settings) ->
         return kopf.login_with_kubeconfig(**arguments)
 
 
+class Patience:
+    """kopf's pauses between attempts, in seconds, without end: an API server may be away for long."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
+        yield from repeat(10.0)
+
+
 def operator_settings() -> kopf.OperatorSettings:
     """kopf without what we don't use: no peering, no scanning, no posting; bounded workers and time-outs."""
     settings = kopf.OperatorSettings()
@@ -42,5 +52,6 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = Patience()
     settings.queueing.worker_limit = 50
     return settings

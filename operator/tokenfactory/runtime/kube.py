@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from aiohttp import ClientError
 from kubernetes.aio import client, config
 
 from tokenfactory.errors import TokenFactoryError, Unavailable
@@ -21,6 +22,7 @@ from tokenfactory.errors import TokenFactoryError, Unavailable
 REQUEST_SECONDS = 30
 WATCH_SECONDS = 290
 SILENCE_SECONDS = 75
+TRANSPORT_ERRORS = (TimeoutError, OSError, ClientError)
 JSON_PATCH = "application/json-patch+json"
 
 
@@ -153,7 +155,7 @@ class Kube:
                             raise Expired("the watch is too old")
                         raise Unavailable(f"the watch ended with an error, code {code}")
                     yield event["type"], event["object"]
-        except (TimeoutError, OSError, ValueError, KeyError) as error:
+        except (*TRANSPORT_ERRORS, ValueError, KeyError) as error:
             raise Unavailable(f"the watch broke: {type(error).__name__}") from error
         finally:
             response.close()
@@ -174,7 +176,7 @@ class Kube:
         )
         try:
             document = json.loads(await response.read())
-        except (TimeoutError, OSError, ValueError) as error:
+        except (*TRANSPORT_ERRORS, ValueError) as error:
             raise Unavailable(f"{verb} {where.resource}: the answer broke off") from error
         finally:
             response.release()
@@ -205,7 +207,7 @@ class Kube:
         except client.ApiException as error:
             self._counter.count_request(verb, where.resource, str(error.status or "error"))
             raise Unavailable(f"{verb} {where.resource}: {error.reason}") from error
-        except (TimeoutError, OSError) as error:
+        except TRANSPORT_ERRORS as error:
             self._counter.count_request(verb, where.resource, "error")
             raise Unavailable(f"{verb} {where.resource}: {type(error).__name__}") from error
         self._counter.count_request(verb, where.resource, str(answer.status))

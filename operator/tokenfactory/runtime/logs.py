@@ -28,7 +28,10 @@ def _guard(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
 
 
 def configure(log_format: LogFormat, level: str) -> None:
-    """Sets up logging for the process: ours and kopf's share one renderer on stderr."""
+    """Sets up logging for the process: ours and kopf's share one renderer on stderr.
+
+    kopf logs every attempt to reach a lost API server; our informers say it once.
+    """
     text = log_format is LogFormat.TEXT or (log_format is LogFormat.AUTO and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
     shared: list[Any] = [
@@ -59,4 +62,5 @@ def configure(log_format: LogFormat, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("kopf").setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("kopf._cogs.clients").setLevel(logging.CRITICAL)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

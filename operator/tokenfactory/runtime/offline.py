@@ -20,7 +20,8 @@ from tokenfactory.runtime.files import (
     FileReferences,
     Frame,
     NoStopwatch,
-    stock,
+    Stock,
+    read_objects,
 )
 from tokenfactory.telemetry.collect import Collector
 
@@ -49,7 +50,10 @@ class Result:
 
 
 class Replay:
-    """Pools, objects and frames, run through the same line as the operator's."""
+    """Pools, objects and frames, run through the same line as the operator's.
+
+    Building one raises InvalidSpec for a bad TokenFactory.
+    """
 
     def __init__(self, resources: Iterable[Mapping[str, Any]], objects: Iterable[Mapping[str, Any]]) -> None:
         given = tuple(objects)
@@ -62,16 +66,12 @@ class Replay:
         self._pools: tuple[Resource, ...] = tuple(
             read_pool(body) for body in bodies if body.get("kind") == "InferencePool" and _ours(body)
         )
-        inventory, pods = stock(given)
         self._clock = FileClock()
-        selectors = tuple(
-            selector
-            for factory in (*self._factories.values(), Factory())
-            for selector in factory.telemetry.dcgm_selectors
-        )
-        self._pages = FilePages(pods, inventory.exporters(selectors), self._clock)
+        self._pages = FilePages(self._clock)
+        self._stock = Stock()
+        self._fill(given)
         self._line = Line(
-            inventory,
+            self._stock.inventory,
             Collector(self._pages),
             FileReferences((*given, *bodies)),
             clock=self._clock,
@@ -80,7 +80,10 @@ class Replay:
         self._memories: dict[PoolKey, Memory] = {}
 
     def run(self, frames: Iterable[Frame]) -> tuple[Result, ...]:
-        """Results of every frame in order, pools by name. Raises InvalidSpec for a bad TokenFactory."""
+        """Results of every frame in order, pools by name.
+
+        A frame's own objects hold from that frame on. Raises UnreadableInput naming the file.
+        """
         return asyncio.run(self._run(frames))
 
     async def _run(self, frames: Iterable[Frame]) -> tuple[Result, ...]:
@@ -88,11 +91,23 @@ class Replay:
         for frame in frames:
             self._clock.now = frame.at
             self._pages.frame = frame
+            if frame.objects is not None:
+                self._fill(read_objects([frame.objects]))
             results += [
                 await self._cycle(resource, frame.at)
                 for resource in sorted(self._pools, key=lambda pool: pool.key)
             ]
         return tuple(results)
+
+    def _fill(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Puts pods and nodes in place of those before."""
+        pods = self._stock.fill(objects)
+        selectors = tuple(
+            selector
+            for factory in (*self._factories.values(), Factory())
+            for selector in factory.telemetry.dcgm_selectors
+        )
+        self._pages.know(pods, self._stock.inventory.exporters(selectors))
 
     async def _cycle(self, resource: Resource, at: float) -> Result:
         terms = resolve(resource, self._factories) if isinstance(resource, Pool) else Terms(factory=Factory())

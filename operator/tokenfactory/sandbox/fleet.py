@@ -192,7 +192,7 @@ class ReplayedFleet:
         self.engines: dict[str, Engine] = {}
         for plan in plans:
             for index in range(plan.replicas):
-                self._place(plan, index)
+                self.place(plan, index)
 
     def boards(self, node: GpuNode) -> tuple[Board, ...]:
         """The GPUs of a node, held by the pod that runs there."""
@@ -234,7 +234,8 @@ class ReplayedFleet:
             lambda now: render_exporter_page(self.boards(node), elapsed=now - self.started_at + 86400),
         )
 
-    def _place(self, plan: PoolPlan, index: int) -> None:
+    def place(self, plan: PoolPlan, index: int) -> Engine:
+        """Replica `index` of a plan on a node of its own; neither is served or on the API server yet."""
         number = len(self.nodes) + 1
         node = GpuNode(
             name=f"{plan.name}-node-{index}",
@@ -253,7 +254,9 @@ class ReplayedFleet:
             started_at=self.started_at - 3600,
         )
         self.nodes.append(node)
-        self.engines[pod.name] = Engine(plan, pod, Odometer(plan.workload, started_at=self.started_at - 3600))
+        engine = Engine(plan, pod, Odometer(plan.workload, started_at=self.started_at - 3600))
+        self.engines[pod.name] = engine
+        return engine
 
     def _address(self, number: int, *, host: int) -> str:
         """Pods live in 127.<network>.0.0/16, exporters in the next one."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from tests.unit.costing.synthetic import POOL, T0, TERMS, Sim, SimPod, held, served
+from tests.unit.costing.synthetic import POOL, T0, TERMS, Sim, SimPod, held, served, totals
 
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
 from tokenfactory.model import CostBasis, Economics, EngineKind, Role
@@ -23,7 +23,7 @@ def money(measure: Measure[Decimal]) -> float:
 
 
 def check(economics: Economics, pods: tuple[SimPod, ...], *, end: float, unseen: float = 0.0) -> None:
-    """Everything within 0.5 % of the truth; `unseen`: serving seconds of the first pod that none could read."""
+    """Everything within 0.5 % of the truth; `unseen`: the first pod's unread serving seconds."""
     start = end - economics.covered_seconds
     rate = {pod: pod.prompt + pod.output for pod in pods}
     tokens = sum(rate[pod] * served(pod, start, end) for pod in pods) - unseen * rate[pods[0]]
@@ -357,3 +357,25 @@ def test_evidence_names_what_a_page_does_not_carry() -> None:
     assert row.drafts is None
     assert row.output_tokens == pytest.approx(150 * 300, rel=0.005)
     assert (row.model, row.version) == ("DeepSeek-R1", "0.32.0")
+
+
+def test_an_engine_without_gpus_has_tokens_and_no_cost() -> None:
+    economics = Sim((SimPod(name="a", gpus=0.0),)).run(T0, T0 + 600)
+    rates = economics.throughput.per_second
+    assert isinstance(rates, Known)
+    assert rates.value.total == pytest.approx(750, rel=0.005)
+    assert isinstance(economics.throughput.per_gpu, Missing)
+    assert isinstance(economics.cost.per_million[CostBasis.TOTAL], Missing)
+    assert isinstance(economics.cost.per_hour, Missing)
+
+
+def test_the_counters_tell_serving_idle_and_loading_time_apart() -> None:
+    pods = (
+        SimPod(name="a"),
+        SimPod(name="idle", prompt=0, cached=0, output=0, decoding=0),
+        SimPod(name="b", created_at=T0 + 303.0, ready_at=T0 + 481.0),
+    )
+    sim = Sim(pods)
+    sim.run(T0, T0 + 600)
+    seconds = totals(economics.increments.gpu_seconds_by_share for economics in sim.history)
+    assert seconds == pytest.approx({"serving": 8 * (600 + 120), "idle": 8 * 600, "loading": 8 * 177})

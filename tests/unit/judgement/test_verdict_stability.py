@@ -17,7 +17,6 @@ from tests.unit.judgement.builders import (
     load,
 )
 
-from tokenfactory.judgement import reasons
 from tokenfactory.judgement.judge import Evidence, JudgeMemory, judge
 from tokenfactory.model import (
     CostBasis,
@@ -30,6 +29,7 @@ from tokenfactory.model import (
     Policy,
     Requirement,
     Tokens,
+    reasons,
 )
 
 NAMES = (OptimizationName.SPECULATIVE_DECODING, OptimizationName.KV_CACHE_OFFLOADING)

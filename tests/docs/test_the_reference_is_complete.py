@@ -1,0 +1,144 @@
+"""What exists in the code is documented, and what is documented exists."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any
+
+import pytest
+import typer
+from hack import render_api_reference
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+from tests.support.documents import codes, read, rows, section
+
+from tokenfactory.api.conditions import REASONS, ConditionType
+from tokenfactory.cli.main import app
+from tokenfactory.judgement.reasons import Cause
+from tokenfactory.model import CostBasis, FailureReason
+from tokenfactory.publishing.families import COUNTERS, GAUGES, PREFIX
+from tokenfactory.publishing.metrics import PoolMetrics, exposition
+from tokenfactory.publishing.operator_metrics import OUTCOMES, OperatorMetrics
+from tokenfactory.publishing.samples import BASES, OBJECTIVES
+from tokenfactory.runtime.settings import Settings
+
+METRICS = read("docs/reference/metrics.md")
+SETTINGS = read("docs/reference/settings.md")
+QUICKSTART = read("docs/quickstart.md")
+
+Shape = tuple[str, frozenset[str]]
+
+
+def documented_metrics(heading: str) -> dict[str, Shape]:
+    found = [row for row in rows(section(METRICS, heading)) if len(row) == 5]
+    shapes = {codes(name)[0]: (kind, frozenset(codes(labels))) for name, kind, labels, _, _ in found}
+    assert len(shapes) == len(found), "a metric is documented twice"
+    return shapes
+
+
+def exported_metrics() -> dict[str, Shape]:
+    """Every operator family with its type and labels, as a page shows them once each was used."""
+    registry = CollectorRegistry()
+    metrics = OperatorMetrics(registry, version="0")
+    PoolMetrics(registry)
+    metrics.observe_cycle(1.0)
+    with metrics.stage("cost"):
+        pass
+    metrics.count_scrape(None)
+    metrics.count_request("get", "pods", "200")
+    metrics.set_informer_age("pods", 1.0)
+    found: dict[str, Shape] = {}
+    for family in text_string_to_metric_families(exposition(registry).decode()):
+        if family.name.startswith(PREFIX):
+            continue
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels if label != "le"}
+        found[name] = (family.type, frozenset(labels))
+    return found
+
+
+def test_every_metric_of_a_pool_is_documented_with_its_labels_and_no_other_is() -> None:
+    counters = {
+        f"{PREFIX}{name}_total": ("counter", frozenset(labels)) for name, (_, labels) in COUNTERS.items()
+    }
+    gauges = {f"{PREFIX}{name}": ("gauge", frozenset(labels)) for name, (_, labels) in GAUGES.items()}
+    assert documented_metrics("## Pools") == counters | gauges
+
+
+def test_every_metric_of_the_operator_is_documented_with_its_labels_and_no_other_is() -> None:
+    assert documented_metrics("## Operator") == exported_metrics()
+
+
+def test_every_outcome_of_a_scrape_is_documented_and_no_other_is() -> None:
+    listed = {codes(row[0])[0] for row in rows(section(METRICS, "### Outcomes of a scrape"))}
+    assert listed == {reason.value for reason in FailureReason} | {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"),
+    [
+        ("cost_per_million_tokens", set(BASES.values())),
+        ("objective_met", set(OBJECTIVES)),
+        ("price_per_gpu_hour", {"Pool", "Factory", "Reference"}),
+    ],
+)
+def test_the_values_of_a_closed_label_are_documented(metric: str, values: set[str]) -> None:
+    row = next(row for row in rows(METRICS) if codes(row[0])[0] == PREFIX + metric)
+    assert values <= set(codes(row[4]))
+    assert len(BASES) == len(CostBasis)
+
+
+def test_every_cause_of_a_finding_is_documented() -> None:
+    line = next(line for line in METRICS.splitlines() if line.startswith("- `cause` is"))
+    assert set(codes(line)) - {"cause"} == {cause.value for cause in Cause}
+
+
+def test_every_outcome_of_a_status_write_is_documented() -> None:
+    row = next(row for row in rows(METRICS) if codes(row[0])[0] == "tokenfactory_status_writes_total")
+    assert set(codes(row[4])) == set(OUTCOMES)
+
+
+def test_every_setting_is_documented_with_its_variable_and_default_and_no_other_is() -> None:
+    listed = [row for row in rows(section(SETTINGS, "## `tokenfactory run`")) if len(row) == 4]
+    documented = {codes(flag)[0]: (codes(variable)[0], default) for flag, variable, default, _ in listed}
+    fields = Settings.model_fields
+    assert documented == {
+        f"--{name.replace('_', '-')}": (f"TOKENFACTORY_{name.upper()}", shown(field.default))
+        for name, field in fields.items()
+    }
+
+
+def shown(default: object) -> str:
+    value = default.value if isinstance(default, StrEnum) else default
+    return "empty" if value in ("", ()) else f"`{value}`"
+
+
+@pytest.mark.parametrize("kind", list(ConditionType))
+def test_every_reason_of_a_condition_is_explained_and_no_other_is(kind: ConditionType) -> None:
+    listed = [codes(row[0])[0] for row in rows(section(QUICKSTART, f"### {kind.value}"))]
+    assert sorted(listed) == sorted(reason.value for reason in REASONS[kind])
+
+
+def commands() -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
+
+
+def test_every_command_has_its_section_and_no_other_has() -> None:
+    assert set(re.findall(r"^## `tokenfactory (\w+)`$", SETTINGS, re.MULTILINE)) == set(commands())
+
+
+@pytest.mark.parametrize("name", sorted(set(commands()) - {"run"}))
+def test_every_option_of_a_command_is_documented_and_no_other_is(name: str) -> None:
+    known = {option for parameter in commands()[name].params for option in parameter.opts} - {"--help"}
+    listed = {
+        option for row in rows(section(SETTINGS, f"## `tokenfactory {name}`")) for option in codes(row[0])
+    }
+    assert listed == known
+
+
+def test_the_reference_of_the_resources_is_what_the_models_render() -> None:
+    assert read("docs/reference/api.md") == render_api_reference.render(), (
+        "run .venv/bin/python hack/render_api_reference.py"
+    )
