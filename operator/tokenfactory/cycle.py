@@ -13,7 +13,7 @@ from typing import Protocol
 from tokenfactory.costing.assess import Situation, assess
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.costing.prices import quote_fleet
-from tokenfactory.discovery.fleet import find
+from tokenfactory.discovery.fleet import find, withhold
 from tokenfactory.inspection.fleet import inspect
 from tokenfactory.judgement.judge import (
     Evidence,
@@ -65,11 +65,15 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One pool to be cycled. `neighbours` are the other pools of its namespace and their selectors."""
+    """One pool to be cycled. `neighbours` are the other pools of its namespace and their selectors.
+
+    `withheld` says why nothing of this pool is scraped (a limit of the installation); empty: it is.
+    """
 
     resource: Resource
     terms: Terms
     neighbours: Sequence[tuple[str, LabelSelector]] = ()
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,8 @@ class Line:
             fleet = find(
                 pool, order.terms, self._inventory, referenced=referenced, neighbours=order.neighbours
             )
+        if order.withheld:
+            fleet = withhold(fleet, order.withheld)
         if pool.suspend:
             quote = quote_fleet(pool, order.terms, fleet)
             return self._close(order, judge_suspended(pool, order.terms, quote))

@@ -33,6 +33,10 @@ class Inventory(Protocol):
 
     def node(self, name: str) -> Node | None: ...
 
+    def is_node_address(self, ip: str) -> bool:
+        """Whether a node has this address: no pod of its own network can."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ReferencedPool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 SECONDS_PER_HOUR = 3600
@@ -12,6 +13,22 @@ JOULES_PER_KILOWATT_HOUR = 3.6e6
 WATTS_PER_KILOWATT = 1000.0
 WATTS_PER_MEGAWATT = 1e6
 STATUS_DIGITS = 4
+
+_MIG_PROFILE = re.compile(r"([1-9])[cg]\.", re.ASCII)
+_FOUR_SLICE_PRODUCTS = ("A30", "RTX-PRO-6000")
+
+
+def mig_share(profile: str, product: str) -> float | None:
+    """A MIG profile's share of its GPU (`3g.71gb`: 3/7); None when `profile` is none.
+
+    The leading number counts slices: seven to a GPU, four on A30 and RTX PRO 6000 (NVIDIA MIG user guide).
+    """
+    found = _MIG_PROFILE.match(profile)
+    if found is None:
+        return None
+    flat = product.replace(" ", "-")
+    slices = 4 if any(token in flat for token in _FOUR_SLICE_PRODUCTS) else 7
+    return min(int(found.group(1)), slices) / slices
 
 
 def significant(value: Decimal | float, digits: int = STATUS_DIGITS) -> str:

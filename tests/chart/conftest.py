@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.tools import provide_tools
 
+from tests.support.tools import provide_tools
 from tokenfactory.sandbox.assets import provide_assets
 from tokenfactory.sandbox.controlplane import ControlPlane
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.chart.conftest import CHART, Helm
 
+from tests.chart.conftest import CHART, Helm
 from tokenfactory.sandbox.controlplane import ControlPlane
 
 pytestmark = pytest.mark.controlplane

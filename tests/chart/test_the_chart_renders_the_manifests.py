@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from hack.sync_chart import TEMPLATES, render, rendered
+
 from tests.chart.conftest import CHART, Helm
 from tests.support.installed import MANIFESTS, ROOT, Objects, kustomize, read_objects
-
 from tokenfactory.runtime.settings import Settings
 
 DEPLOYMENT = ("Deployment", "tokenfactory-operator")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.support.examples import CRDS, expected_rejection, list_examples, load_example, sentence
 from tests.support.statuses import full_factory_status, full_pool_status
-
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.controlplane import ControlPlane
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.installed import MANIFESTS, kustomize, read_objects
 
+from tests.support.installed import MANIFESTS, kustomize, read_objects
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.controlplane import ControlPlane
 

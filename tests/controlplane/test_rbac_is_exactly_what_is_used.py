@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 import yaml
+
 from tests.support.installed import MANIFESTS, kustomize
 from tests.support.rights import Right, missing, rights_granted, rights_used, unused
-
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.audit import Audit, AuditEvent
 from tokenfactory.sandbox.fleet import GB300, NAMESPACE

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.documents import PAGES, ROOT, anchors, blocks, prose, read
 
+from tests.support.documents import PAGES, ROOT, anchors, blocks, prose, read
 from tokenfactory.api.crd import KINDS
 from tokenfactory.costing.assess import ENERGY_SAMPLES
 from tokenfactory.costing.tokencount import TOKEN_FLOOR

@@ -11,8 +11,8 @@ import typer
 from hack import render_api_reference
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from tests.support.documents import codes, read, rows, section
 
+from tests.support.documents import codes, read, rows, section
 from tokenfactory.api.conditions import REASONS, ConditionType
 from tokenfactory.cli.main import app
 from tokenfactory.judgement.reasons import Cause

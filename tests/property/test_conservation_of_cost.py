@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.costing.synthetic import POOL, T0, Sim, SimPod
 
+from tests.unit.costing.synthetic import POOL, T0, Sim, SimPod
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.window import Span, view
 from tokenfactory.measure import Known, Missing

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.discovery.kube import Shelf, exporter, node, pod, pod_body, pool
 
+from tests.unit.discovery.kube import Shelf, exporter, node, pod, pod_body, pool
 from tokenfactory.discovery.factory import read_factory
 from tokenfactory.discovery.fleet import find
 from tokenfactory.discovery.nodes import project_node

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.inspection.engines_of import container, engine, fleet_of
 
+from tests.unit.inspection.engines_of import container, engine, fleet_of
 from tokenfactory.discovery.programs import find_program
 from tokenfactory.inspection.fleet import inspect
 

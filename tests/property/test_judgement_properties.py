@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.judgement.builders import counters, declaration, economics, evidence, inspected, known, load
 
+from tests.unit.judgement.builders import counters, declaration, economics, evidence, inspected, known, load
 from tokenfactory.judgement.baseline import Baseline, is_usable, learn, level_at
 from tokenfactory.judgement.judge import JudgeMemory, judge
 from tokenfactory.judgement.optimizations import combine

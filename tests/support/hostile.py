@@ -1,4 +1,4 @@
-"""Metrics servers that no honest engine would be: raw sockets on loopback addresses, each with its own malice."""
+"""Metrics servers that no honest engine would be: raw sockets on loopback, each with its own malice."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ class HostileSite:
         await asyncio.gather(*talks, return_exceptions=True)
 
 
-def say(body: bytes, *, kind: str = "text/plain; version=0.0.4", status: str = "200 OK", more: str = "") -> Act:
+def say(
+    body: bytes, *, kind: str = "text/plain; version=0.0.4", status: str = "200 OK", more: str = ""
+) -> Act:
     """One whole answer."""
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode()
 

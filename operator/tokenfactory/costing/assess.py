@@ -9,7 +9,7 @@ from tokenfactory.costing import boards, figures
 from tokenfactory.costing.coverage import gpus_by_pod
 from tokenfactory.costing.gpus import attribute, observed_by_pod
 from tokenfactory.costing.ledger import Ledger, Presence, Track
-from tokenfactory.costing.sights import list_sights
+from tokenfactory.costing.sights import begin_of_new, list_sights
 from tokenfactory.costing.tracks import Sight, Step, advance, merge_buckets, trim
 from tokenfactory.costing.window import FRESH_INTERVALS, Span, find_end
 from tokenfactory.model import Economics, EngineId, Fleet, Inspected, Pool, Readings, Terms
@@ -111,8 +111,8 @@ def _note_presence(
     created = {replica.pod.uid: replica.pod.created_at for replica in fleet.replicas}
     found: dict[str, Presence] = {}
     for uid, gpus in gpus_by_pod(sights).items():
-        begun = min(created[uid], now) if ledger and created[uid] > ledger.at else now
-        known = before.get(uid)
+        known, born = before.get(uid), begin_of_new(created[uid], ledger)
+        begun = now if born is None else min(born, now)
         found[uid] = Presence(known.since if known else begun, now, gpus)
     return {**before, **found}
 

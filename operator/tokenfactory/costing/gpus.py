@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tokenfactory.model import ExporterReading, Failure, Fleet, GpuReading, Replica
+from tokenfactory.units import mig_share
 
-_SLICES = re.compile(r"^(\d+)(?:c\.\d+)?g\.")
-SLICES_PER_GPU = 7
+SMALLEST_SLICE = 1.0 / 7.0
 _FINISHED = ("Succeeded", "Failed")
 
 
@@ -127,8 +126,8 @@ def _holdings_of(board: Board, by_name: Mapping[tuple[str, str], Replica]) -> tu
 
 
 def _slice_of(gpu: GpuReading) -> float:
-    found = _SLICES.match(gpu.profile)
-    return int(found.group(1)) / SLICES_PER_GPU if found else 1.0 / SLICES_PER_GPU
+    share = mig_share(gpu.profile, gpu.product)
+    return SMALLEST_SLICE if share is None else share
 
 
 def _attribute_unlabelled(

@@ -40,7 +40,9 @@ def price_product(pool: Pool, terms: Terms, facts: HardwareFacts) -> ProductPric
     if factory is None:
         return ProductPrice(
             problem=PriceProblem.FACTORY_NOT_FOUND,
-            message=f"spec.factoryName names the TokenFactory {pool.factory_name!r}, which does not exist",
+            message=(
+                f"the TokenFactory {pool.factory_name or 'default'!r} does not exist or its spec is refused"
+            ),
         )
     for source in factory.price_order:
         answer = _ask(source, pool, factory=factory, facts=facts)

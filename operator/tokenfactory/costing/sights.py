@@ -24,6 +24,8 @@ from tokenfactory.model import (
     Terms,
 )
 
+STAMP_SECONDS = 1.0
+
 
 def list_sights(
     fleet: Fleet,
@@ -52,6 +54,16 @@ def list_sights(
             seen = _see(replica, engine, readings=readings, ledger=ledger, now=now)
             found.append(replace(seen, role=role, facts=facts, gpus=share))
     return tuple(found)
+
+
+def begin_of_new(created_at: float, ledger: Ledger | None) -> float | None:
+    """Since when a pod that was not there before holds its GPUs, if it was created after the last cycle.
+
+    Kubernetes cuts the time of creation to whole seconds: up to one more may belong to the time before.
+    """
+    if ledger is None or created_at + STAMP_SECONDS <= ledger.at:
+        return None
+    return max(created_at, ledger.at)
 
 
 def is_ready(engine: Engine) -> bool:
@@ -92,7 +104,7 @@ def _silent(
     role = next((role for _, role in engines if role is Role.WORKER), Role.NONE)
     serves = role is Role.WORKER and ledger is not None and any(t.running > 0 for t in ledger.tracks.values())
     pod = replica.pod
-    born_here = ledger is not None and pod.created_at > ledger.at
+    born = begin_of_new(pod.created_at, ledger)
     return Sight(
         id=EngineId(pod.uid, ""),
         role=role,
@@ -101,7 +113,7 @@ def _silent(
         engine=None,
         ready=pod.ready,
         reading=None,
-        since=min(pod.created_at, now) if born_here else now,
+        since=now if born is None else min(born, now),
         from_zero=False,
         now=now,
         silent_share=Share.SERVING if serves else Share.IDLE,
@@ -118,8 +130,9 @@ def _begin_of(
     (docs/cost-model.md §1).
     """
     if ledger is not None:
-        if replica.pod.created_at > ledger.at:
-            return min(replica.pod.created_at, now), True
+        born = begin_of_new(replica.pod.created_at, ledger)
+        if born is not None:
+            return min(born, now), True
         if ready and started_at is not None and started_at > ledger.at:
             return ledger.at, True
     return (None if ready else now), False

@@ -65,13 +65,16 @@ def shape_of(container: Container, access: Access) -> Shape | None:
     return Shape(EngineKind.VLLM, port=port)
 
 
-def place(shape: Shape, pod: Pod, container: Container, access: Access) -> Engine:
-    """The engine as it runs in this pod. Without an address or a reason to read it, `endpoint` is None."""
+def place(shape: Shape, pod: Pod, container: Container, access: Access, *, on_node: bool) -> Engine:
+    """The engine as it runs in this pod. Without an address or a reason to read it, `endpoint` is None.
+
+    `on_node`: the pod is on the host network, or its status shows a node's address.
+    """
     role = ROLES(pod.labels.get(ROLE_LABEL, ""), shape.role) if shape.role is Role.AGGREGATED else shape.role
     problem, why_not, endpoint = shape.problem, shape.why_not, None
     if why_not:
         pass
-    elif pod.host_network and not access.allow_host_network:
+    elif on_node and not access.allow_host_network:
         problem, why_not = FleetReason.HOST_NETWORK_REFUSED, ON_THE_HOST
     elif pod.phase != "Running":
         why_not = NOT_RUNNING
@@ -79,7 +82,7 @@ def place(shape: Shape, pod: Pod, container: Container, access: Access) -> Engin
         why_not = NO_ADDRESS
     else:
         path = access.path or DEFAULT_PATH
-        endpoint = Endpoint(pod.ip, shape.port, path, pod.namespace, node_network=pod.host_network)
+        endpoint = Endpoint(pod.ip, shape.port, path, pod.namespace, node_network=on_node)
     return Engine(
         container=container, kind=shape.kind, role=role, endpoint=endpoint, why_not=why_not, problem=problem
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tokenfactory.discovery.engines import Access, Shape, place, shape_of
 from tokenfactory.discovery.exporters import find_exporters
@@ -60,6 +61,19 @@ def find(
     )
 
 
+def withhold(fleet: Fleet, message: str) -> Fleet:
+    """The fleet with nothing to scrape: its GPUs still count, and TARGETS_TRUNCATED says why."""
+    replicas = tuple(
+        replace(
+            replica,
+            engines=tuple(replace(engine, endpoint=None, why_not=message) for engine in replica.engines),
+        )
+        for replica in fleet.replicas
+    )
+    problem = FleetProblem(FleetReason.TARGETS_TRUNCATED, message)
+    return Fleet(replicas=replicas, problems=(problem, *fleet.problems))
+
+
 def _select(pods: Iterable[Pod], namespace: str) -> list[Pod]:
     """Pods of this namespace by name; of two with one UID the first."""
     by_uid: dict[str, Pod] = {}
@@ -81,7 +95,9 @@ def _replicas(
     for pod in pods:
         if pod.phase in FINISHED or not pod.node_name:
             continue
-        engines = tuple(_engines(pod, access, shapes))
+        engines = tuple(
+            _engines(pod, access, shapes, on_node=pod.host_network or inventory.is_node_address(pod.ip))
+        )
         node = inventory.node(pod.node_name)
         gpus = gpus_held(pod, node)
         if not engines and not gpus and not pod.mounts_claims:
@@ -96,14 +112,16 @@ def _replicas(
         )
 
 
-def _engines(pod: Pod, access: Access, shapes: dict[tuple[object, ...], Shape | None]) -> Iterable[Engine]:
+def _engines(
+    pod: Pod, access: Access, shapes: dict[tuple[object, ...], Shape | None], *, on_node: bool
+) -> Iterable[Engine]:
     for container in pod.containers:
         template = _template(container)
         if template not in shapes:
             shapes[template] = shape_of(container, access)
         shape = shapes[template]
         if shape is not None:
-            yield place(shape, pod, container, access)
+            yield place(shape, pod, container, access, on_node=on_node)
 
 
 def _template(container: Container) -> tuple[object, ...]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from tokenfactory.discovery.containers import MIG_PREFIX
 from tokenfactory.discovery.nodes import MIG_MARK, PRODUCT
 from tokenfactory.model import Node, Pod
+from tokenfactory.units import mig_share
 
-SLICES = 7
-FOUR_SLICE_PRODUCTS = ("A30", "RTX-PRO-6000")
 NVIDIA = "nvidia.com/"
-
-_PROFILE = re.compile(r"([1-9])[cg]\.", re.ASCII)
 
 
 def gpus_held(pod: Pod, node: Node | None) -> float:
@@ -53,8 +48,5 @@ def _replicas(node: Node | None, resource: str) -> int:
 
 
 def _slice(profile: str, node: Node | None) -> float:
-    """A MIG profile's share of its GPU: the leading number over the slices that the product has."""
-    found = _PROFILE.match(profile)
-    product = (node.gpu_product if node else None) or ""
-    slices = 4 if any(token in product for token in FOUR_SLICE_PRODUCTS) else SLICES
-    return min(int(found.group(1)), slices) / slices if found else 1.0
+    share = mig_share(profile, (node.gpu_product if node else None) or "")
+    return 1.0 if share is None else share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tokenfactory.model import Factory, OptimizationName, Pool, Requirement, Terms
 
@@ -14,15 +14,16 @@ SHORTEST_INTERVAL_SECONDS = 5.0
 ALL_PREFERRED = tuple(Requirement(name=name) for name in OptimizationName)
 
 
-def resolve(pool: Pool, factories: Mapping[str, Factory]) -> Terms:
-    """The terms of `pool`; `factories` by name.
+def resolve(pool: Pool, factories: Mapping[str, Factory], *, broken: Collection[str] = frozenset()) -> Terms:
+    """The terms of `pool`; `factories` by name, `broken` the names of those whose spec can't be used.
 
-    A factory that the pool names and that is not there gives `factory=None`: no price, no fallback. An empty
-    list of optimizations is the same as none given. An endpoint is read at least five times a window, but not
-    more often than every 5 s.
+    A factory that the pool names and that is not there, or that is broken (named or `default`), gives
+    `factory=None`: no price, no fallback. An empty list of optimizations is the same as none given. An
+    endpoint is read at least five times a window, but not more often than every 5 s.
     """
-    factory = factories.get(pool.factory_name or DEFAULT_FACTORY)
-    if factory is None and pool.factory_name is None:
+    name = pool.factory_name or DEFAULT_FACTORY
+    factory = factories.get(name)
+    if factory is None and pool.factory_name is None and name not in broken:
         factory = Factory()
     said = factory or Factory()
     window = pool.window_seconds or said.default_window_seconds or DEFAULT_WINDOW_SECONDS

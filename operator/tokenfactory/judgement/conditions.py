@@ -35,7 +35,8 @@ _PRICE_FIXES: tuple[tuple[PriceProblem, str], ...] = (
     ),
     (
         PriceProblem.FACTORY_NOT_FOUND,
-        "the TokenFactory of spec.factoryName does not exist: create it or remove spec.factoryName",
+        "the pool's TokenFactory does not exist or its spec is refused: look at its conditions, create it,"
+        " or change spec.factoryName",
     ),
     (
         PriceProblem.CURRENCY_MISMATCH,

@@ -137,9 +137,21 @@ def _prove_mtp(exhibit: Exhibit) -> Proof:
 
 def _prove_drafts(exhibit: Exhibit) -> Proof:
     seen = exhibit.evidence
+    if seen is not None and seen.drafts is None and seen.draft_tokens:
+        return _weigh_draft_tokens(exhibit, seen)
     if seen is None or seen.drafts is None or seen.drafts <= 0:
         return _prove_absence(exhibit, family=_has_drafts(exhibit), what="draft")
     return _weigh_acceptance(exhibit, seen)
+
+
+def _weigh_draft_tokens(exhibit: Exhibit, seen: EngineEvidence) -> Proof:
+    """vLLM's V0 engine counts drafted and accepted tokens but no drafts: no acceptance length then."""
+    if seen.accepted_tokens:
+        return Proof(
+            state=OptimizationState.ACTIVE,
+            evidence=_source_of(exhibit, "accepted tokens (this engine version does not count drafts)"),
+        )
+    return Proof(state=OptimizationState.INEFFECTIVE, evidence="tokens are drafted, and not one is accepted")
 
 
 def _has_drafts(exhibit: Exhibit) -> bool:

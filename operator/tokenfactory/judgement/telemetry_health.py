@@ -45,14 +45,14 @@ _DCGM_FIX = "run dcgm-exporter on every GPU node, or set telemetry.dcgm in the T
 _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
     {
         FailureReason.ADDRESS_REFUSED: "the address is not one that a pod may have, it was not asked",
-        FailureReason.UNREACHABLE: "nothing answers there, or not in HTTP: compare spec.metrics.port with the pod",
+        FailureReason.UNREACHABLE: "no answer, or not in HTTP: compare spec.metrics.port with the pod",
         FailureReason.TIMED_OUT: "the page did not come in time: look at the engine's load",
         FailureReason.HTTP_STATUS: "the server answers with an error: check spec.metrics.path",
         FailureReason.REDIRECTED: "redirects are not followed: set spec.metrics.path to the page itself",
         FailureReason.TOO_LARGE: "the page is larger than any engine's: check spec.metrics.port",
         FailureReason.BAD_ENCODING: "the page is not compressed properly: serve it as plain text",
         FailureReason.EMPTY_PAGE: "the page is empty: check spec.metrics.path",
-        FailureReason.NOT_EXPOSITION: "that is no metrics page: check spec.metrics.port and spec.metrics.path",
+        FailureReason.NOT_EXPOSITION: "that is no metrics page: check spec.metrics.port and path",
         FailureReason.LIMIT_EXCEEDED: "the page has more series or longer labels than any engine's",
         FailureReason.MALFORMED: "the page breaks the text format or is cut off: look at what serves it",
         FailureReason.BAD_VALUE: "a counter on the page is negative or no number: look at what serves it",
@@ -80,7 +80,7 @@ def _check_fleet(evidence: Evidence) -> Condition | None:
         affected = sorted(_engine_problems(evidence, found))
         if affected:
             names = list_names(sorted({name for name, _ in affected}))
-            return _say(Truth.FALSE, reason, f"{affected[0][1] or problems.get(found) or fix}; {names}")
+            return _say(Truth.FALSE, reason, f"{problems.get(found) or affected[0][1] or fix}; {names}")
         if found in problems:
             return _say(Truth.FALSE, reason, problems[found] or fix)
     return None

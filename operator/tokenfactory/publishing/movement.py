@@ -10,7 +10,9 @@ from typing import Any
 MOVED_SHARE = Decimal("0.02")
 SMALLEST_SHARE_MOVE = Decimal("0.005")
 SMALLEST_WINDOW_MOVE = Decimal(2)
+STILL_FILLING = Decimal("1.25")
 NOT_COMPARED = frozenset({"conditions", "observationTime", "observedGeneration"})
+WINDOW = "windowSeconds"
 PROSE = frozenset({"message", "evidence", "observed", "declared"})
 IDENTITY = ("pool", "name", "cause")
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -32,6 +34,7 @@ def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
 
     Conditions and times are not values. Prose counts by its words, and by the numbers in it.
     Shares (0 to 1) must also move by half a point and the window by two seconds: rounding is no news.
+    Nor is a window that goes on filling: it counts as full one scrape interval, a fifth of it, earlier.
     """
     old, new = dict(leaves(before)), dict(leaves(after))
     return old.keys() != new.keys() or any(_differs(path, old[path], new[path]) for path in old)
@@ -68,6 +71,8 @@ def _differs(path: tuple[str, ...], old: str, new: str) -> bool:
     if old == new:
         return False
     if DECIMAL.fullmatch(old) and DECIMAL.fullmatch(new):
+        if path[-1] == WINDOW and Decimal(old) <= Decimal(new) <= Decimal(old) * STILL_FILLING:
+            return False
         return _far(Decimal(old), Decimal(new), least=_least(path[-1]))
     if path[-1] not in PROSE or NUMBER.sub("0", old) != NUMBER.sub("0", new):
         return True
@@ -76,7 +81,7 @@ def _differs(path: tuple[str, ...], old: str, new: str) -> bool:
 
 
 def _least(name: str) -> Decimal:
-    if name == "windowSeconds":
+    if name == WINDOW:
         return SMALLEST_WINDOW_MOVE
     return SMALLEST_SHARE_MOVE if name.endswith("Share") or name == "coverage" else Decimal(0)
 

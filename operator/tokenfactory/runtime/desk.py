@@ -49,19 +49,22 @@ class Desk:
         self._listener = listener
 
     def take_pool(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        """One watch event of an InferencePool."""
+        """One watch event of an InferencePool.
+
+        What the spec says decides whether it changed, not its generation: while a CRD is replaced, a watch
+        goes on for a while under the old schema and shows the same generation without the new fields.
+        """
         uid = str((body.get("metadata") or {}).get("uid") or "")
         if kind == "DELETED":
             self._pools.pop(uid, None)
             self._tell(uid)
             return
-        before = self._pools.get(uid)
+        before, resource = self._pools.get(uid), read_pool(body)
         status = dict(body.get("status") or {})
-        generation = (body.get("metadata") or {}).get("generation")
-        if before is not None and before.resource.generation == generation:
+        if before is not None and before.resource == resource:
             self._pools[uid] = replace(before, status=status)
             return
-        self._pools[uid] = SeenPool(read_pool(body), status)
+        self._pools[uid] = SeenPool(resource, status)
         self._tell(uid)
 
     def take_factory(self, kind: str | None, body: Mapping[str, Any]) -> None:
@@ -99,7 +102,7 @@ class Desk:
         return tuple(self._factories[name] for name in sorted(self._factories))
 
     def usable_factories(self) -> dict[str, Factory]:
-        """Valid factories by name. One with a broken spec is as good as absent; its own status says why."""
+        """Valid factories by name."""
         return {name: seen.factory for name, seen in self._factories.items() if seen.factory is not None}
 
     def users_of(self, factory_name: str) -> int:
@@ -108,6 +111,17 @@ class Desk:
             seen.resource.factory_name for seen in self._pools.values() if isinstance(seen.resource, Pool)
         )
         return sum((name or DEFAULT_FACTORY) == factory_name for name in named)
+
+    def broken_factories(self) -> frozenset[str]:
+        """Names of factories whose spec can't be used: their pools get no price, and no fallback."""
+        return frozenset(name for name, seen in self._factories.items() if seen.factory is None)
+
+    def rank(self, key: PoolKey) -> int:
+        """How many pools of the namespace come before this one by name."""
+        return sum(
+            other.namespace == key.namespace and other.name < key.name
+            for other in (seen.resource.key for seen in self._pools.values())
+        )
 
     def neighbours(self, key: PoolKey) -> tuple[tuple[str, LabelSelector], ...]:
         """The other valid pools of the namespace that select by label."""

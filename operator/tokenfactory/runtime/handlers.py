@@ -9,13 +9,13 @@ from typing import Any
 import kopf
 
 from tokenfactory.runtime.desk import Desk
-from tokenfactory.runtime.settings import Settings
+from tokenfactory.runtime.kube import Kube
 
 GROUP, VERSION = "tokenfactory.dev", "v1alpha1"
 
 
-def register(registry: kopf.OperatorRegistry, desk: Desk, settings: Settings) -> None:
-    """Puts the handlers into `registry`; nothing is registered globally."""
+def register(registry: kopf.OperatorRegistry, desk: Desk, kube: Kube) -> None:
+    """Puts the handlers into `registry`; nothing is registered globally. kopf logs in as `kube` did."""
 
     @kopf.on.event(GROUP, VERSION, "inferencepools", registry=registry)
     async def pool_event(type: str | None, body: kopf.Body, **_: Any) -> None:
@@ -26,11 +26,15 @@ def register(registry: kopf.OperatorRegistry, desk: Desk, settings: Settings) ->
         desk.take_factory(type, body)
 
     @kopf.on.login(registry=registry)
-    def login(**arguments: Any) -> kopf.ConnectionInfo | None:
-        in_cluster = kopf.login_with_service_account(**arguments)
-        if in_cluster is not None and not settings.kubeconfig:
-            return in_cluster
-        return kopf.login_with_kubeconfig(**arguments)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        known = await kube.credentials()
+        return kopf.ConnectionInfo(
+            server=known.server,
+            ca_path=known.ca_path,
+            token=known.token,
+            certificate_path=known.certificate_path,
+            private_key_path=known.private_key_path,
+        )
 
 
 class Patience:

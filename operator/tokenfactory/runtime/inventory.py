@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
@@ -70,20 +70,29 @@ class NodeStore:
     def __init__(self) -> None:
         self._by_uid: dict[str, Node] = {}
         self._by_name: dict[str, Node] = {}
+        self._addresses: Counter[str] = Counter()
 
     def replace(self, items: Iterable[tuple[str, Node]]) -> None:
         self._by_uid = dict(items)
         self._by_name = {node.name: node for node in self._by_uid.values()}
+        self._addresses = Counter(ip for node in self._by_uid.values() for ip in node.addresses)
 
     def put(self, uid: str, item: Node) -> None:
         self.drop(uid)
         self._by_uid[uid] = item
         self._by_name[item.name] = item
+        self._addresses.update(item.addresses)
 
     def drop(self, uid: str) -> None:
         node = self._by_uid.pop(uid, None)
-        if node is not None and self._by_name.get(node.name) is node:
+        if node is None:
+            return
+        if self._by_name.get(node.name) is node:
             del self._by_name[node.name]
+        self._addresses.subtract(node.addresses)
+
+    def has_address(self, ip: str) -> bool:
+        return self._addresses[ip] > 0
 
     def find(self, name: str) -> Node | None:
         return self._by_name.get(name)
@@ -108,6 +117,9 @@ class Inventory:
 
     def node(self, name: str) -> Node | None:
         return self._nodes.find(name)
+
+    def is_node_address(self, ip: str) -> bool:
+        return self._nodes.has_address(ip)
 
 
 def _discard(index: dict[K, set[str]], key: K, uid: str) -> None:

@@ -21,7 +21,7 @@ from tokenfactory.errors import TokenFactoryError, Unavailable
 
 REQUEST_SECONDS = 30
 WATCH_SECONDS = 290
-SILENCE_SECONDS = 75
+SILENCE_SECONDS = 90
 TRANSPORT_ERRORS = (TimeoutError, OSError, ClientError)
 JSON_PATCH = "application/json-patch+json"
 
@@ -60,6 +60,17 @@ class Collection:
         return "/".join(parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How the API server is reached: URL, CA file, and a token or a client certificate's files."""
+
+    server: str
+    ca_path: str | None
+    token: str | None
+    certificate_path: str | None
+    private_key_path: str | None
+
+
 async def connect(kubeconfig: str, context: str) -> client.ApiClient:
     """A client from `kubeconfig` (or KUBECONFIG), else from the pod's ServiceAccount.
 
@@ -94,6 +105,23 @@ class Kube:
     def __init__(self, api: client.ApiClient, counter: RequestCounter) -> None:
         self._api = api
         self._counter = counter
+
+    async def credentials(self) -> Credentials:
+        """What this client connects with, the token as fresh as the pod's file."""
+        configuration = self._api.configuration
+        token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return Credentials(
+            server=self.server,
+            ca_path=configuration.ssl_ca_cert,
+            token=token.removeprefix("Bearer ").removeprefix("bearer ") if token else None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+        )
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self._api.configuration.host)
 
     async def close(self) -> None:
         await self._api.close()
@@ -133,7 +161,7 @@ class Kube:
     ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Events (type, object) after `version`, bookmarks included, until the server ends the stream.
 
-        Raises Expired on 410, Unavailable on a broken or silent stream.
+        Raises Expired on 410, Unavailable on a broken stream.
         """
         query = [
             ("watch", "true"),
@@ -155,6 +183,8 @@ class Kube:
                             raise Expired("the watch is too old")
                         raise Unavailable(f"the watch ended with an error, code {code}")
                     yield event["type"], event["object"]
+        except TimeoutError:
+            return
         except (*TRANSPORT_ERRORS, ValueError, KeyError) as error:
             raise Unavailable(f"the watch broke: {type(error).__name__}") from error
         finally:
@@ -236,11 +266,18 @@ async def _refuse(answer: Any, what: str) -> None:
 
 
 async def _lines(response: Any) -> AsyncGenerator[bytes, None]:
-    """Lines of a streamed answer; raises TimeoutError when even bookmarks stay away."""
+    """Lines of a streamed answer until it ends, or until even bookmarks stay away.
+
+    A quiet collection may have none for long (etcd tells of its progress when it likes), so silence is
+    an end and no failure: the next watch finds out whether the server is there.
+    """
     buffer = b""
     while True:
-        async with asyncio.timeout(SILENCE_SECONDS):
-            chunk = await response.content.readany()
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                chunk = await response.content.readany()
+        except TimeoutError:
+            return
         if not chunk:
             return
         *lines, buffer = (buffer + chunk).split(b"\n")

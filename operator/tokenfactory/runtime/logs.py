@@ -32,7 +32,7 @@ def configure(log_format: LogFormat, level: str) -> None:
 
     kopf logs every attempt to reach a lost API server; our informers say it once.
     """
-    text = log_format is LogFormat.TEXT or (log_format is LogFormat.AUTO and sys.stderr.isatty())
+    text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
     shared: list[Any] = [
         structlog.stdlib.add_log_level,

@@ -64,11 +64,8 @@ class Sweeper:
         """Puts everything that exists on the desk, so that ready means known. Retries until it worked."""
         while True:
             try:
-                for item in await self._items("tokenfactories"):
-                    self._desk.take_factory(None, item)
-                for item in await self._items("inferencepools"):
-                    self._desk.take_pool(None, item)
-            except (ApiError, Unavailable):
+                await self.sweep()
+            except (ResourceGone, Unavailable):
                 await asyncio.sleep(POLL_SECONDS)
             else:
                 return
@@ -89,15 +86,20 @@ class Sweeper:
                 self._wake.set()
 
     async def sweep(self) -> None:
-        """Drops pools that the API server no longer lists. Raises ResourceGone, Unavailable."""
+        """Makes the desk equal to what the API server lists. Raises ResourceGone, Unavailable."""
         known = set(self._desk.uids())
         try:
-            listed = {uid_of(item) for item in await self._items("inferencepools")}
+            factories = await self._items("tokenfactories")
+            pools = await self._items("inferencepools")
         except ApiError as error:
             if error.status == 404:
-                raise ResourceGone("the InferencePool CRD is gone") from error
+                raise ResourceGone("a CRD of tokenfactory.dev/v1alpha1 is gone") from error
             raise Unavailable(str(error)) from error
-        for uid in known - listed:
+        for item in factories:
+            self._desk.take_factory(None, item)
+        for item in pools:
+            self._desk.take_pool(None, item)
+        for uid in known - {uid_of(item) for item in pools}:
             self._desk.take_pool("DELETED", {"metadata": {"uid": uid}})
 
     async def _items(self, resource: str) -> list[dict[str, Any]]:

@@ -6,33 +6,20 @@ No custom resource reaches any of these.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from ipaddress import ip_network
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+LogFormat = Literal["auto", "text", "json"]
+"""`auto` is text on a terminal and JSON otherwise."""
 
-class LogFormat(StrEnum):
-    """`auto` is text on a terminal and JSON otherwise."""
+Election = Literal["lease", "off"]
+"""Whether replicas elect a leader through a Lease. `off` is for one local process only."""
 
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
-
-
-class Election(StrEnum):
-    """Whether replicas elect a leader through a Lease. `off` is for one local process only."""
-
-    LEASE = "lease"
-    OFF = "off"
-
-
-class Loopback(StrEnum):
-    """`sandbox` lets pods live on 127.0.0.0/8, as in the demo and the tests. Never set it on a cluster."""
-
-    REFUSED = "refused"
-    SANDBOX = "sandbox"
+Loopback = Literal["refused", "sandbox"]
+"""`sandbox` lets pods live on 127.0.0.0/8, as in the demo and the tests. Never set it on a cluster."""
 
 
 class Settings(BaseSettings):
@@ -46,9 +33,9 @@ class Settings(BaseSettings):
     context: str = Field(default="", description="context of the kubeconfig; empty: its current one")
     bind_address: str = Field(default="0.0.0.0", description="address of /metrics, /healthz and /readyz")  # noqa: S104
     port: int = Field(default=8080, ge=0, le=65535, description="port of /metrics, /healthz and /readyz")
-    log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, text or json")
+    log_format: LogFormat = Field(default="auto", description="auto, text or json")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="log level")
-    election: Election = Field(default=Election.LEASE, description="lease or off")
+    election: Election = Field(default="lease", description="lease or off")
     lease_name: str = Field(default="tokenfactory-operator", description="name of the leader Lease")
     lease_namespace: str = Field(
         default="tokenfactory-system", description="namespace of the leader Lease and the operator's own"
@@ -63,13 +50,16 @@ class Settings(BaseSettings):
         default=(),
         description="networks never scraped: the Service CIDR and the API servers' addresses (JSON list)",
     )
-    loopback: Loopback = Field(default=Loopback.REFUSED, description="refused, or sandbox for local tests")
+    loopback: Loopback = Field(default="refused", description="refused, or sandbox for local tests")
     page_size: int = Field(default=500, ge=10, le=5000, description="objects per page of a list request")
     concurrent_cycles: int = Field(
-        default=16, ge=1, le=256, description="pools that are cycled at the same time"
+        default=64, ge=1, le=256, description="pools that are cycled at the same time"
     )
     max_pools_per_namespace: int = Field(
-        default=200, ge=1, description="pools of one namespace that are served; more are reported, not served"
+        default=200, ge=1, description="pools of one namespace that are scraped; the others say so"
+    )
+    max_targets: int = Field(
+        default=20_000, ge=1, description="serving pods scraped in all; pools beyond it say so"
     )
 
     @field_validator("denied_networks")

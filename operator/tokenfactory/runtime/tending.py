@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -11,7 +12,7 @@ import structlog
 from tokenfactory.cycle import Line, Memory, Order, Outcome, close_with_bug
 from tokenfactory.discovery.terms import resolve
 from tokenfactory.errors import Unavailable
-from tokenfactory.model import Factory, Pool, PoolKey, Terms
+from tokenfactory.model import Factory, Pool, PoolKey, Resource, Terms
 from tokenfactory.runtime.desk import Desk, SeenPool
 from tokenfactory.runtime.kube import ApiError
 from tokenfactory.runtime.publisher import Publisher
@@ -27,6 +28,15 @@ class CycleMeter(Protocol):
     def count_bug(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TendingLimits:
+    """Cycles at the same time; pools of one namespace and serving pods in all that are scraped."""
+
+    concurrent: int = 64
+    pools_per_namespace: int = 200
+    targets: int = 20_000
+
+
 class Tending:
     """Owns the memories of all pools while this replica leads."""
 
@@ -39,7 +49,7 @@ class Tending:
         meter: CycleMeter,
         *,
         clock: Callable[[], float],
-        concurrent: int,
+        limits: TendingLimits,
     ) -> None:
         self._desk = desk
         self._line = line
@@ -47,11 +57,13 @@ class Tending:
         self._rollup = rollup
         self._meter = meter
         self._clock = clock
+        self._limits = limits
+        self._targets: dict[str, int] = {}
         self._memories: dict[str, Memory] = {}
         self._keys: dict[str, PoolKey] = {}
         self._broken: set[str] = set()
         self._log = structlog.get_logger("cycle")
-        self.scheduler = Scheduler(self._cycle, clock=clock, concurrent=concurrent)
+        self.scheduler = Scheduler(self._cycle, clock=clock, concurrent=limits.concurrent)
 
     async def run(self) -> None:
         """Tends every known pool until cancelled."""
@@ -72,6 +84,7 @@ class Tending:
             return
         self.scheduler.forget(uid)
         self._memories.pop(uid, None)
+        self._targets.pop(uid, None)
         self._broken.discard(uid)
         self._rollup.forget(uid)
         key = self._keys.pop(uid, None)
@@ -83,7 +96,7 @@ class Tending:
         seen = self._desk.pool(uid)
         if seen is None:
             return 60.0
-        order = self._order(seen)
+        order = self._order(uid, seen)
         key = order.resource.key
         self._keys[uid] = key
         started = time.perf_counter()
@@ -102,6 +115,7 @@ class Tending:
 
     async def _conclude(self, uid: str, order: Order, outcome: Outcome) -> None:
         self._memories[uid] = outcome.memory
+        self._targets[uid] = _count_targets(outcome)
         self._rollup.take(uid, order, outcome.subject)
         key, window = order.resource.key, order.terms.window_seconds
         try:
@@ -117,10 +131,36 @@ class Tending:
             self._log.exception("a cycle failed", pool=str(order.resource.key))
         return close_with_bug(order, now=self._clock())
 
-    def _order(self, seen: SeenPool) -> Order:
+    def _order(self, uid: str, seen: SeenPool) -> Order:
         resource = seen.resource
         return Order(
             resource=resource,
-            terms=resolve(resource, self._desk.usable_factories()) if isinstance(resource, Pool) else BARE,
+            terms=self._terms(resource),
             neighbours=self._desk.neighbours(resource.key),
+            withheld=self._withheld(uid, resource.key),
         )
+
+    def _terms(self, resource: Resource) -> Terms:
+        if not isinstance(resource, Pool):
+            return BARE
+        return resolve(resource, self._desk.usable_factories(), broken=self._desk.broken_factories())
+
+    def _withheld(self, uid: str, key: PoolKey) -> str:
+        """Why this pool is not scraped. Pools are taken in the order of their names, targets as they come."""
+        limits = self._limits
+        if self._desk.rank(key) >= limits.pools_per_namespace:
+            return (
+                f"this namespace has more than {limits.pools_per_namespace} pools and the others come first:"
+                " delete some, or have --max-pools-per-namespace raised"
+            )
+        others = sum(count for other, count in self._targets.items() if other != uid)
+        if others >= limits.targets:
+            return f"{limits.targets} targets are scraped already: have --max-targets raised"
+        return ""
+
+
+def _count_targets(outcome: Outcome) -> int:
+    fleet = outcome.subject.fleet
+    if fleet is None:
+        return 0
+    return sum(engine.endpoint is not None for replica in fleet.replicas for engine in replica.engines)

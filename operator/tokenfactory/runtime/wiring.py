@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import kopf
 import structlog
@@ -35,8 +37,8 @@ from tokenfactory.runtime.poolrefs import GatewayPools
 from tokenfactory.runtime.presence import Sweeper, wait_for_resources
 from tokenfactory.runtime.publisher import Publisher, Writer
 from tokenfactory.runtime.rollup import Rollup
-from tokenfactory.runtime.settings import Election, Loopback, Settings
-from tokenfactory.runtime.tending import Tending
+from tokenfactory.runtime.settings import Settings
+from tokenfactory.runtime.tending import Tending, TendingLimits
 from tokenfactory.telemetry.address import AddressRules, LoopbackPolicy
 from tokenfactory.telemetry.collect import Collector
 from tokenfactory.telemetry.fetch import Fetcher
@@ -88,7 +90,11 @@ class Operator:
             Rollup(self.desk, writer, clock=time.time),
             self.metrics,
             clock=time.time,
-            concurrent=self.settings.concurrent_cycles,
+            limits=TendingLimits(
+                concurrent=self.settings.concurrent_cycles,
+                pools_per_namespace=self.settings.max_pools_per_namespace,
+                targets=self.settings.max_targets,
+            ),
         )
         try:
             await self.tending.run()
@@ -164,11 +170,17 @@ async def _watch_resources(operator: Operator) -> None:
     """kopf, once the CRDs are there; ends with an error when they vanish."""
     await wait_for_resources(operator.kube)
     registry = kopf.OperatorRegistry()
-    register(registry, operator.desk, operator.settings)
+    register(registry, operator.desk, operator.kube)
     await operator.sweeper.list_into_desk()
     operator.kopf_ready.set()
     watching = asyncio.ensure_future(
-        kopf.operator(registry=registry, settings=operator_settings(), clusterwide=True, standalone=True)
+        kopf.operator(
+            identity=cast(Any, operator.identity),
+            registry=registry,
+            settings=operator_settings(),
+            clusterwide=True,
+            standalone=True,
+        )
     )
     sweeping = asyncio.ensure_future(operator.sweeper.run())
     try:
@@ -194,7 +206,12 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
         **({"labelSelector": settings.pod_selector} if settings.pod_selector else {}),
     }
     fetcher = await stack.enter_async_context(
-        Fetcher(limits=FetchLimits(), rules=address_rules(settings), wall=time.time, monotonic=time.monotonic)
+        Fetcher(
+            limits=FetchLimits(),
+            rules=address_rules(settings, kube.server),
+            wall=time.time,
+            monotonic=time.monotonic,
+        )
     )
     return Operator(
         settings=settings,
@@ -223,7 +240,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
         fetcher=fetcher,
         elector=(
             Elector(kube, settings.lease_namespace, settings.lease_name, identity=identity)
-            if settings.election is Election.LEASE
+            if settings.election == "lease"
             else None
         ),
         identity=identity,
@@ -232,11 +249,19 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
     )
 
 
-def address_rules(settings: Settings) -> AddressRules:
-    """What may be scraped: never a denied network; loopback only in the sandbox."""
+def address_rules(settings: Settings, api_server: str) -> AddressRules:
+    """What may be scraped: never a denied network or the API server; loopback only in the sandbox."""
     return AddressRules(
+        denied_endpoints=endpoints_of(api_server),
         denied_networks=tuple(ip_network(network) for network in settings.denied_networks),
-        loopback=(
-            LoopbackPolicy.SANDBOX if settings.loopback is Loopback.SANDBOX else LoopbackPolicy.REFUSED
-        ),
+        loopback=(LoopbackPolicy.SANDBOX if settings.loopback == "sandbox" else LoopbackPolicy.REFUSED),
     )
+
+
+def endpoints_of(url: str) -> tuple[tuple[IPv4Address | IPv6Address, int], ...]:
+    """The address and port of a URL whose host is an IP literal; empty for a name."""
+    parts = urlsplit(url)
+    try:
+        return ((ip_address(parts.hostname or ""), parts.port or 443),)
+    except ValueError:
+        return ()

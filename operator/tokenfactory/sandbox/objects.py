@@ -122,7 +122,7 @@ class GpuNode:
                 "containers": [
                     {
                         "name": "dcgm-exporter",
-                        "image": "nvcr.io/nvidia/k8s/dcgm-exporter:4.6.0-4.8.3-distroless",
+                        "image": "nvidia/dcgm-exporter:4.6.0-4.8.3-distroless",
                         "ports": [{"name": "metrics", "containerPort": self.exporter_port}],
                     }
                 ],

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from tokenfactory.model import ExporterReading, Failure, FailureReason, GpuReading
-from tokenfactory.telemetry.exposition import Labels, PageRefused, Refusal, Sample, Wanted, scan
+from tokenfactory.telemetry.exposition import PageRefused, Refusal, Sample, Wanted, scan
 from tokenfactory.telemetry.limits import ScanLimits
+from tokenfactory.telemetry.shapes import Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

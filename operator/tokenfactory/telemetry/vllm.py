@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from tokenfactory.model import EngineReading, Failure, FailureReason, Level, Signal
-from tokenfactory.telemetry.exposition import PageRefused, Sample, Wanted, scan
+from tokenfactory.telemetry.exposition import PageRefused, Wanted, scan_columns
 from tokenfactory.telemetry.layouts import Facts, Layouts, Plan
 from tokenfactory.telemetry.limits import ScanLimits
+from tokenfactory.telemetry.shapes import Columns, Labels, Shape
 from tokenfactory.telemetry.vllm_names import (
     CACHE_FACTS,
     CACHE_INFO,
@@ -18,14 +19,14 @@ from tokenfactory.telemetry.vllm_names import (
     STRANGERS,
     TYPE_NAMES,
 )
-from tokenfactory.telemetry.vllm_plan import Shape, draw_plan
+from tokenfactory.telemetry.vllm_plan import draw_plan
 
 COUNTER_LIMIT = 2.0**63
 _TEXT_LENGTH = 128
-_WANTED = Wanted(SAMPLE_NAMES)
-_TYPE_LINE = re.compile(rb"\n# TYPE (vllm:[a-zA-Z0-9_:]+) ")
-_GPU_HITS = GPU_HITS_FAMILY.encode()
-_GPU_HITS_UNIT = re.compile(rb"\n# HELP " + _GPU_HITS + rb"(?:_total)? [^\n]*?(blocks|tokens)")
+_WANTED = Wanted(SAMPLE_NAMES, loose=frozenset({CACHE_INFO}), types=TYPE_NAMES)
+_GPU_HITS_NAMES = frozenset({GPU_HITS_FAMILY, f"{GPU_HITS_FAMILY}_total"})
+_GPU_HITS_TYPES = frozenset(name.encode() for name in _GPU_HITS_NAMES)
+_GPU_HITS_UNIT = re.compile(rb"\n# HELP " + GPU_HITS_FAMILY.encode() + rb"(?:_total)? [^\n]*?(blocks|tokens)")
 _DEFAULT_LIMITS = ScanLimits()
 
 
@@ -39,74 +40,71 @@ def parse(
     counter that is negative, NaN or infinite refuses the whole page.
     """
     try:
-        samples = scan(page, _WANTED, limits)
-        return _read(page, samples, at=at, layouts=layouts)
+        columns = scan_columns(page, _WANTED, limits)
+        return _read(page, columns, at=at, layouts=layouts)
     except PageRefused as refused:
         return Failure(at=at, reason=refused.failure_reason, detail=refused.detail)
 
 
-def _read(page: bytes, samples: Sequence[Sample], *, at: float, layouts: Layouts) -> EngineReading | Failure:
-    facts = _cache_facts(samples)
-    moving = [sample for sample in samples if sample[0] != CACHE_INFO]
-    declared = TYPE_NAMES.intersection(_TYPE_LINE.findall(page))
-    scale = _tokens_per_gpu_hit(page, facts)
-    shape: Shape = tuple([sample[:2] for sample in moving])
+def _read(page: bytes, columns: Columns, *, at: float, layouts: Layouts) -> EngineReading | Failure:
+    shape, values, loose = columns
+    facts = _cache_facts(loose)
+    scale = _tokens_per_gpu_hit(page, facts) if _counts_gpu_hits(shape) else None
     plan = layouts.plans.recall(
-        (shape, declared, scale),
-        cost=len(shape) + 1,
-        make=lambda: draw_plan(shape, declared, layouts, gpu_hit_tokens=scale),
+        (shape, scale),
+        cost=len(shape.rows) + 1,
+        make=lambda: draw_plan(shape.rows, shape.types, layouts, gpu_hit_tokens=scale),
     )
     if not {Signal.OUTPUT_TOKENS, Signal.PROMPT_TOKENS} <= plan.families or not plan.layout:
         return Failure(at=at, reason=FailureReason.NO_ENGINE_METRICS, detail=_why_not(page, plan))
-    counters = _sum_counters(plan, moving)
+    counters = _sum_counters(plan, values)
     if counters is None:
         return Failure(at=at, reason=FailureReason.BAD_VALUE, detail="a counter is negative or not finite")
     return EngineReading(
         at=at,
         layout=plan.layout,
         counters=counters,
-        levels=_read_levels(plan, moving),
+        levels=_read_levels(plan, values),
         families=plan.families,
         info=layouts.facts((("model", _tidy(plan.model)), *facts)),
     )
 
 
-def _sum_counters(plan: Plan, samples: Sequence[Sample]) -> tuple[float, ...] | None:
+def _sum_counters(plan: Plan, values: Sequence[float]) -> tuple[float, ...] | None:
     counters = [0.0] * len(plan.layout)
     for place, slot, factor in plan.moves:
-        value = samples[place][2]
+        value = values[place]
         if not 0.0 <= value < COUNTER_LIMIT:
             return None
         counters[slot] += value * factor
     return tuple(counters)
 
 
-def _read_levels(plan: Plan, samples: Sequence[Sample]) -> MappingProxyType[Level, float]:
+def _read_levels(plan: Plan, values: Sequence[float]) -> MappingProxyType[Level, float]:
     """Requests summed over ranks, cache usage as their mean; a gauge that is no number is left out."""
-    values: dict[Level, list[float]] = {}
+    found: dict[Level, list[float]] = {}
     for place, level in plan.levels:
-        values.setdefault(level, []).append(samples[place][2])
+        found.setdefault(level, []).append(values[place])
     return MappingProxyType(
         {
             level: sum(several) / (len(several) if level is Level.KV_CACHE_USAGE else 1)
-            for level, several in values.items()
+            for level, several in found.items()
             if all(0.0 <= value < COUNTER_LIMIT for value in several)
         }
     )
 
 
-def _cache_facts(samples: Sequence[Sample]) -> Facts:
-    for name, labels, _ in samples:
-        if name == CACHE_INFO:
-            said = dict(labels)
-            return tuple((fact, _tidy(said[fact])) for fact in CACHE_FACTS if fact in said)
-    return ()
+def _cache_facts(cache_info: Sequence[Labels]) -> Facts:
+    said = dict(cache_info[0]) if cache_info else {}
+    return tuple([(fact, _tidy(said[fact])) for fact in CACHE_FACTS if fact in said])
+
+
+def _counts_gpu_hits(shape: Shape) -> bool:
+    return not (shape.names.isdisjoint(_GPU_HITS_NAMES) and shape.types.isdisjoint(_GPU_HITS_TYPES))
 
 
 def _tokens_per_gpu_hit(page: bytes, facts: Facts) -> float | None:
     """Tokens that one of `gpu_prefix_cache_hits` stands for; None when the page does not tell (traps T3)."""
-    if page.find(_GPU_HITS) < 0:
-        return None
     unit = _GPU_HITS_UNIT.search(page)
     if unit is None:
         return None
@@ -117,6 +115,8 @@ def _tokens_per_gpu_hit(page: bytes, facts: Facts) -> float | None:
 
 
 def _tidy(text: str) -> str:
+    if len(text) <= _TEXT_LENGTH and text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "?" for letter in text[:_TEXT_LENGTH])
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tokenfactory.model import Histogram, Level, SeriesKey, Signal
-from tokenfactory.telemetry.exposition import Labels, PageRefused, Refusal
+from tokenfactory.telemetry.exposition import PageRefused, Refusal
 from tokenfactory.telemetry.layouts import Layouts, Plan
+from tokenfactory.telemetry.shapes import Labels, Row
 from tokenfactory.telemetry.vllm_names import FAMILIES, GPU_HITS_FAMILY, LEVELS, OUTPUT_FAMILY, Term
 
-Shape = tuple[tuple[str, Labels], ...]
+Rows = tuple[Row, ...]
 Wish = tuple[Signal | Histogram, Term]
 RANK_LIMIT = 1024
 
@@ -26,17 +27,17 @@ class _Place:
 
 
 def draw_plan(
-    shape: Shape, declared: frozenset[bytes], layouts: Layouts, *, gpu_hit_tokens: float | None
+    rows: Rows, declared: frozenset[bytes], layouts: Layouts, *, gpu_hit_tokens: float | None
 ) -> Plan:
     """The plan of a page with these samples and declared (`# TYPE`) families.
 
     A rank is `engine/model_name`, so that a model which joins the page later renames no series. Raises
     PageRefused for a bucket without a bound and for more than 1,024 ranks.
     """
-    carried = {name for name, _ in shape} | {name.decode() for name in declared}
+    carried = {name for name, _ in rows} | {name.decode() for name in declared}
     wishes = dict(_choose(carried, gpu_hits_known=gpu_hit_tokens is not None))
-    ranks = _name_ranks(shape)
-    places = tuple(_place(shape, wishes, ranks, gpu_hit_tokens or 1.0))
+    ranks = _name_ranks(rows)
+    places = tuple(_place(rows, wishes, ranks, gpu_hit_tokens or 1.0))
     families = frozenset(signal for several in wishes.values() for signal, _ in several)
     keys = {place.key for place in places}
     counted = {key.rank for key in keys}
@@ -49,9 +50,9 @@ def draw_plan(
     return Plan(
         layout=layout,
         moves=tuple((place.sample, slots[place.key], place.factor) for place in places),
-        levels=tuple(_place_levels(shape)),
+        levels=tuple(_place_levels(rows)),
         families=families,
-        model=_find_model(shape),
+        model=_find_model(rows),
     )
 
 
@@ -71,8 +72,8 @@ def _choose(carried: set[str], *, gpu_hits_known: bool) -> Iterator[tuple[str, l
     yield from chosen.items()
 
 
-def _name_ranks(shape: Shape) -> dict[Labels, str]:
-    return {labels: _name_rank(_label(labels, "engine"), _label(labels, "model_name")) for _, labels in shape}
+def _name_ranks(rows: Rows) -> dict[Labels, str]:
+    return {labels: _name_rank(_label(labels, "engine"), _label(labels, "model_name")) for _, labels in rows}
 
 
 def _name_rank(engine: str, model: str) -> str:
@@ -80,9 +81,9 @@ def _name_rank(engine: str, model: str) -> str:
 
 
 def _place(
-    shape: Shape, wishes: dict[str, list[Wish]], ranks: dict[Labels, str], gpu_hit_tokens: float
+    rows: Rows, wishes: dict[str, list[Wish]], ranks: dict[Labels, str], gpu_hit_tokens: float
 ) -> Iterator[_Place]:
-    for sample, (name, labels) in enumerate(shape):
+    for sample, (name, labels) in enumerate(rows):
         for signal, term in wishes.get(name, ()):
             if term.label and _label(labels, term.label) not in term.values:
                 continue
@@ -91,12 +92,12 @@ def _place(
             yield _Place(sample, SeriesKey(signal, ranks[labels], bound), factor)
 
 
-def _place_levels(shape: Shape) -> Iterator[tuple[int, Level]]:
-    carried = {name for name, _ in shape}
+def _place_levels(rows: Rows) -> Iterator[tuple[int, Level]]:
+    carried = {name for name, _ in rows}
     names = {
         next((name for name in choices if name in carried), ""): level for level, choices in LEVELS.items()
     }
-    for sample, (name, _) in enumerate(shape):
+    for sample, (name, _) in enumerate(rows):
         if name in names:
             yield sample, names[name]
 
@@ -111,8 +112,8 @@ def _bound(labels: Labels) -> float:
     return bound
 
 
-def _find_model(shape: Shape) -> str:
-    for name, labels in shape:
+def _find_model(rows: Rows) -> str:
+    for name, labels in rows:
         if name.startswith(OUTPUT_FAMILY):
             return _label(labels, "model_name")
     return ""

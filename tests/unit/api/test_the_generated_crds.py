@@ -9,9 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from tests.support.examples import CRDS, list_examples, load_example, sentence
 from tests.support.statuses import full_factory_status, full_pool_status
-
 from tokenfactory.api import crd
 from tokenfactory.api.factorystatus import TokenFactoryStatus
 from tokenfactory.api.poolstatus import InferencePoolStatus

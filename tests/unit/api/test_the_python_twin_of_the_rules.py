@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.examples import expected_rejection, list_examples, load_example, sentence
 
+from tests.support.examples import expected_rejection, list_examples, load_example, sentence
 from tokenfactory.api.inferencepool import InferencePoolSpec
 from tokenfactory.api.parsing import parse_factory, parse_pool
 from tokenfactory.api.tokenfactory import TokenFactorySpec

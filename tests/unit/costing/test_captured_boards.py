@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.costing.synthetic import SimPod, replica
 
+from tests.unit.costing.synthetic import SimPod, replica
 from tokenfactory.costing.boards import drive
 from tokenfactory.costing.gpus import attribute
 from tokenfactory.costing.ledger import Presence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.unit.costing.synthetic import T0, SimPod, dcgm, replica
 
+from tests.unit.costing.synthetic import T0, SimPod, dcgm, replica
 from tokenfactory.costing.boards import drive, metered_by_pod, sample
 from tokenfactory.costing.gpus import attribute, count_held, observed_by_pod
 from tokenfactory.costing.ledger import Presence

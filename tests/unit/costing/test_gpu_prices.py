@@ -6,8 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from tests.unit.costing.synthetic import POOL, TERMS
 
+from tests.unit.costing.synthetic import POOL, TERMS
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ownership import cost_of_owning, provisioned_kilowatts
 from tokenfactory.costing.prices import quote

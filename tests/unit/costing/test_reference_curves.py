@@ -6,8 +6,8 @@ from dataclasses import replace
 from math import sqrt
 
 import pytest
-from tests.unit.costing.synthetic import POOL, TERMS
 
+from tests.unit.costing.synthetic import POOL, TERMS
 from tokenfactory.costing.curves import CURVES
 from tokenfactory.costing.reference import Demand, compare, find_reference, interpolate_curve
 from tokenfactory.measure import Absence, Known, Measure, Missing

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.unit.costing.synthetic import T0, Sim, SimPod
 
+from tests.unit.costing.synthetic import T0, Sim, SimPod
 from tokenfactory.costing.assess import Situation, assess
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.model import Economics

@@ -6,8 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from tests.unit.costing.synthetic import POOL, T0, TERMS, Sim, SimPod, held, served, totals
 
+from tests.unit.costing.synthetic import POOL, T0, TERMS, Sim, SimPod, held, served, totals
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
 from tokenfactory.model import CostBasis, Economics, EngineKind, Role
 
@@ -290,7 +290,6 @@ def test_exporters_that_sample_every_thirty_seconds_are_read_without_a_sampling_
 
 def test_both_energy_bases_are_named_and_pue_touches_only_the_measured_carbon() -> None:
     from tests.unit.costing.synthetic import with_factory
-
     from tokenfactory.model import PowerTerms
 
     def run(pue: float | None) -> Economics:
@@ -321,7 +320,6 @@ def test_dcgm_shares_are_means_over_the_pools_own_gpus() -> None:
 
 def test_cached_input_that_is_not_exported_is_absent_and_so_is_the_uncached_basis() -> None:
     from tests.unit.costing.synthetic import FAMILIES
-
     from tokenfactory.model import Signal
 
     pod = SimPod(name="a", families=FAMILIES - {Signal.CACHED_PROMPT_TOKENS})

@@ -87,6 +87,9 @@ class Shelf:
             item for item in self._exporters if any(selector.matches(item.labels) for selector in selectors)
         )
 
+    def is_node_address(self, ip: str) -> bool:
+        return any(ip in node.addresses for node in self._nodes.values())
+
     def node(self, name: str) -> Node | None:
         return self._nodes.get(name)
 

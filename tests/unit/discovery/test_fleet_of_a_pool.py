@@ -4,13 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.discovery.kube import Shelf, exporter, node, pod, pool
 
-from tokenfactory.discovery.fleet import MOST_PODS, find
+from tests.unit.discovery.kube import Shelf, exporter, node, pod, pool
+from tokenfactory.discovery.fleet import MOST_PODS, find, withhold
 from tokenfactory.model import (
     EngineKind,
     Factory,
     Fleet,
+    FleetProblem,
     FleetReason,
     LabelSelector,
     Pod,
@@ -362,3 +363,19 @@ def test_gpus_that_dcgm_can_not_see_need_no_exporter() -> None:
 def test_an_unknown_node_leaves_the_product_unknown() -> None:
     shelf = Shelf([pod()], nodes=[node("elsewhere")], exporters=[exporter()])
     assert find(pool(), TERMS, shelf).replicas[0].product is None
+
+
+def test_a_pod_whose_status_shows_a_nodes_address_counts_as_on_the_host_network() -> None:
+    forged = pod("a", status={"phase": "Running", "podIP": "10.0.0.9"})
+    shelf = Shelf([forged], nodes=[replace(node(), addresses=("10.0.0.9",))])
+    (engine,) = find(pool(), Terms(factory=Factory()), shelf).replicas[0].engines
+    assert (engine.endpoint, engine.problem) == (None, FleetReason.HOST_NETWORK_REFUSED)
+
+
+def test_a_withheld_fleet_keeps_its_gpus_and_has_nothing_to_scrape() -> None:
+    fleet = find(pool(), Terms(factory=Factory()), Shelf([pod("a")], exporters=[exporter()]))
+    held = withhold(fleet, "too many pools")
+    assert [replica.gpus for replica in held.replicas] == [replica.gpus for replica in fleet.replicas]
+    assert all(engine.endpoint is None for replica in held.replicas for engine in replica.engines)
+    assert held.exporters == ()
+    assert held.problems[0] == FleetProblem(FleetReason.TARGETS_TRUNCATED, "too many pools")

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.discovery.kube import node, pod
 
+from tests.unit.discovery.kube import node, pod
 from tokenfactory.discovery.gpus import gpus_held
 from tokenfactory.model import Node
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.discovery.kube import node, pod, pod_body
 
+from tests.unit.discovery.kube import node, pod, pod_body
 from tokenfactory.discovery.containers import UNKNOWN_ARGUMENTS
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.discovery.kube import pool
 
+from tests.unit.discovery.kube import pool
 from tokenfactory.discovery.terms import resolve
 from tokenfactory.model import (
     CollapseRule,
@@ -90,3 +90,9 @@ def test_each_half_of_the_collapse_rule_falls_back_by_itself(
     factory = Factory(default_collapse=of_factory, default_window_seconds=60)
     terms = resolve(pool(collapse=of_pool), {"default": factory})
     assert (terms.collapse_fraction, terms.collapse_for_seconds) == expected
+
+
+@pytest.mark.parametrize("named", [None, "default"], ids=["not named", "named"])
+def test_a_default_factory_that_is_refused_gives_no_price_and_no_fallback(named: str | None) -> None:
+    assert resolve(pool(factory_name=named), {}, broken={"default"}).factory is None
+    assert resolve(pool(factory_name=named), {}, broken={"another"}).factory == (None if named else Factory())

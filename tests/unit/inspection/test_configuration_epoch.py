@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.inspection.engines_of import engine, fleet_of, inspected
 
+from tests.unit.inspection.engines_of import engine, fleet_of, inspected
 from tokenfactory.inspection.fleet import inspect
 from tokenfactory.model import Fleet
 

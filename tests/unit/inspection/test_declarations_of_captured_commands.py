@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.unit.inspection.engines_of import inspected
 
+from tests.unit.inspection.engines_of import inspected
 from tokenfactory.model import DeclarationState, Role
 
 CAPTURES = Path(__file__).parents[2] / "golden" / "captures" / "vllm-0.32.0"

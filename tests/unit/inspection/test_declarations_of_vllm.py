@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.inspection.engines_of import ROWS, engine, fleet_of, inspected, row
 
+from tests.unit.inspection.engines_of import ROWS, engine, fleet_of, inspected, row
 from tokenfactory.inspection.fleet import inspect
 from tokenfactory.model import DeclarationState, EngineKind, FleetReason, OptimizationName, Role
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from tests.unit.inspection.engines_of import engine, fleet_of
-
 from tokenfactory.inspection.fleet import inspect
 from tokenfactory.model import Engine, EngineKind
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.rights import Right, missing, rights_granted, rights_used, unused
 
+from tests.support.rights import Right, missing, rights_granted, rights_used, unused
 from tokenfactory.sandbox.audit import AuditEvent
 
 ME = "system:serviceaccount:home:me"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tests.support.installed import ROOT, kustomize, read_objects
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -84,6 +85,11 @@ def test_it_runs_as_the_user_of_the_deployment_and_never_as_root(final: tuple[In
     security = pod["template"]["spec"]["securityContext"]
     assert every(final, "USER") == [f"{security['runAsUser']}:{security['runAsGroup']}"]
     assert security["runAsUser"] > 0
+
+
+def test_a_user_without_an_entry_in_passwd_has_a_name(final: tuple[Instruction, ...]) -> None:
+    """kopf asks getpass for one, and would end the process."""
+    assert "LOGNAME=tokenfactory" in " ".join(every(final, "ENV")).split()
 
 
 def test_it_starts_the_script_of_the_package(final: tuple[Instruction, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import yaml
+
 from tests.support.installed import MANIFESTS, ROOT
 from tests.support.rights import Right, rights_granted
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from tests.unit.judgement.builders import TERMS, Moment, evidence, load, play, states
 
+from tests.unit.judgement.builders import TERMS, Moment, evidence, load, play, states
 from tokenfactory.judgement.collapse import judged_load
 from tokenfactory.judgement.judge import JudgeMemory, judge
 from tokenfactory.measure import Known

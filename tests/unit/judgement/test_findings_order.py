@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 from tests.unit.judgement.builders import economics, evidence, known, quote, replica
-
 from tokenfactory.judgement.collapse import Denominator
 from tokenfactory.judgement.conditions import judge_price
 from tokenfactory.judgement.findings import find

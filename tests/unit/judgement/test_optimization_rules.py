@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.judgement.builders import counters, declaration, evidence, inspected, replica
 
+from tests.unit.judgement.builders import counters, declaration, evidence, inspected, replica
 from tokenfactory.judgement.judge import JudgeMemory, judge
 from tokenfactory.judgement.optimizations import judge_optimizations
 from tokenfactory.model import (

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from tests.unit.judgement.builders import (
     POOL,
     TERMS,
@@ -19,7 +20,6 @@ from tests.unit.judgement.builders import (
     quote,
     replica,
 )
-
 from tokenfactory.judgement.conditions import judge_optimizations_active, judge_price
 from tokenfactory.judgement.judge import (
     judge,

@@ -16,7 +16,6 @@ from tests.unit.judgement.builders import (
     known,
     load,
 )
-
 from tokenfactory.judgement.judge import Evidence, JudgeMemory, judge
 from tokenfactory.model import (
     CostBasis,

@@ -41,6 +41,8 @@ def finding(cause: str, message: str = "m", hourly: str = "1") -> dict[str, Any]
         ),
         pytest.param({"windowSeconds": 30}, {"windowSeconds": 29}, False, id="a window's rounding"),
         pytest.param({"windowSeconds": 300}, {"windowSeconds": 240}, True, id="a shorter window"),
+        pytest.param({"windowSeconds": 24}, {"windowSeconds": 30}, False, id="a window that goes on filling"),
+        pytest.param({"windowSeconds": 24}, {"windowSeconds": 31}, True, id="a longer window"),
         pytest.param({"serving": {"coverage": "7/8"}}, {"serving": {"coverage": "8/8"}}, True, id="coverage"),
         pytest.param({"serving": {"replicas": 100}}, {"serving": {"replicas": 101}}, False, id="one of 100"),
         pytest.param({"serving": {"model": "a"}}, {"serving": {"model": "b"}}, True, id="a name"),

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from tests.support.subjects import KEY, NOW, closed, subject, verdict
 
+from tests.support.subjects import KEY, NOW, closed, subject, verdict
 from tokenfactory.model import DenominatorState, Truth
 from tokenfactory.publishing.events import EventToPost, body, event_budget, transitions
 from tokenfactory.publishing.status import render

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from tests.support.subjects import (
     ABSENT,
     NOW,
@@ -19,7 +20,6 @@ from tests.support.subjects import (
     subject,
     verdict,
 )
-
 from tokenfactory.api.factorystatus import TokenFactoryStatus
 from tokenfactory.errors import InvalidSpec
 from tokenfactory.model import (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+
 from tests.support.subjects import (
     ABSENT,
     KEY,
@@ -20,7 +21,6 @@ from tests.support.subjects import (
     subject,
     verdict,
 )
-
 from tokenfactory.model import FailureReason, Finding, Increments, PoolKey, PriceQuote, Tokens
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OperatorMetrics

@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from tests.support import subjects
 from tests.support.subjects import ABSENT, NOW, closed, economics, known, subject, verdict
-
 from tokenfactory.api.poolstatus import InferencePoolStatus
 from tokenfactory.model import (
     CostBasis,

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.subjects import NOW, closed, economics, fleet, inspected, subject, verdict
 
+from tests.support.subjects import NOW, closed, economics, fleet, inspected, subject, verdict
 from tokenfactory.model import DenominatorState, Truth
 from tokenfactory.publishing.drafting import draft
 from tokenfactory.publishing.gate import (

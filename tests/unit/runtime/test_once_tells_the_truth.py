@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.story import Figures, Life, Run, Story, off_by
 
+from tests.support.story import Figures, Life, Run, Story, off_by
 from tokenfactory.sandbox.fleet import H200, NAMESPACE, PoolPlan, factory_body
 from tokenfactory.sandbox.objects import GpuNode, render_time
 

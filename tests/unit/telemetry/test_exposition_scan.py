@@ -106,6 +106,8 @@ REFUSED = {
     "empty": (b"", Refusal.EMPTY_PAGE),
     "blank": (b" \r\n\n", Refusal.EMPTY_PAGE),
     "JSON": (b'{"detail": "Not Found"}\n', Refusal.NOT_EXPOSITION),
+    "JSON without a line end": (b'{"status": "ok"}', Refusal.NOT_EXPOSITION),
+    "an empty JSON object": (b"{}", Refusal.NOT_EXPOSITION),
     "a JSON list": (b"[1, 2]\n", Refusal.NOT_EXPOSITION),
     "HTML": (b"<!doctype html>\n<pre>\nvllm:a 1\n</pre>\n", Refusal.NOT_EXPOSITION),
     "plain words": (b"Not Found\n", Refusal.NOT_EXPOSITION),
