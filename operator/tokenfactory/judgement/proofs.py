@@ -146,6 +146,11 @@ def _prove_drafts(exhibit: Exhibit) -> Proof:
 
 def _weigh_draft_tokens(exhibit: Exhibit, seen: EngineEvidence) -> Proof:
     """vLLM's V0 engine counts drafted and accepted tokens but no drafts: no acceptance length then."""
+    if seen.accepted_tokens and exhibit.requirement.minimum_acceptance_length:
+        return Proof(
+            state=OptimizationState.UNVERIFIABLE,
+            evidence="this engine version counts no drafts: the minimum acceptance length can't be judged",
+        )
     if seen.accepted_tokens:
         return Proof(
             state=OptimizationState.ACTIVE,

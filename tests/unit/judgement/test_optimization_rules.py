@@ -100,6 +100,16 @@ SPECULATION = {
     "not declared and no traffic is Missing": (D.NOT_DECLARED, IDLE, S.MISSING),
     "simulated is Simulated whatever the counters say": (D.SIMULATED, GOOD_DRAFTS, S.SIMULATED),
     "drafts without an accepted counter are Unverifiable": (D.DECLARED, {"drafts": 9.0}, S.UNVERIFIABLE),
+    "accepted tokens of an engine that counts no drafts (V0) are Active": (
+        D.DECLARED,
+        {"draft_tokens": 900.0, "accepted_tokens": 500.0},
+        S.ACTIVE,
+    ),
+    "drafted tokens of such an engine, none accepted, are Ineffective": (
+        D.DECLARED,
+        {"draft_tokens": 900.0, "accepted_tokens": 0.0},
+        S.INEFFECTIVE,
+    ),
 }
 
 
@@ -115,6 +125,11 @@ def test_a_minimum_acceptance_length_of_the_pool_makes_a_poorer_draft_ineffectiv
     assert row.state is S.INEFFECTIVE
     assert "1.5" in row.evidence
     assert row.observed == "acceptanceLength=1.4"
+
+
+def test_a_minimum_can_not_be_judged_where_no_drafts_are_counted() -> None:
+    page: dict[str, Any] = {"draft_tokens": 900.0, "accepted_tokens": 500.0}
+    assert one(SPEC, D.DECLARED, page, minimum=1.5).state is S.UNVERIFIABLE
 
 
 def test_counters_alone_say_so() -> None:
