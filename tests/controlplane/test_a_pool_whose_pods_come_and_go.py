@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 
@@ -219,8 +220,9 @@ def test_telemetry_is_healthy_again_when_the_pages_are_back(story: Story) -> Non
     dark = next(node for node in scene.fleet.nodes if node.name == "dead-exporter-node-3")
     scene.fleet.serve_exporter(scene.site, dark)
     for plan in (DEAF, DARK):
-        scene.wait_for(
-            "TelemetryHealthy=True",
-            lambda pool=plan.name: scene.condition(pool, "TelemetryHealthy")["status"] == "True",
-        )
+        scene.wait_for("TelemetryHealthy=True", partial(_is_healthy, scene, plan))
         assert scene.status(plan.name)["serving"]["coverage"] == "8/8"
+
+
+def _is_healthy(scene: Scene, plan: PoolPlan) -> bool:
+    return bool(scene.condition(plan.name, "TelemetryHealthy").get("status") == "True")

@@ -117,18 +117,6 @@ def _plant(tenants: Tenants) -> Station:
     return tenants.serve(LEAKY, CHAT, CHAT, args=tuple(args), env=env, annotations=notes, page=page)
 
 
-def _plant_resources(scene: Scene) -> None:
-    """Secrets as names that a pool may refer to, which the operator looks up and does not find."""
-    scene.cluster.apply(_pool(LEAKY, CHAT))
-
-
-def _steady(operator: OperatorProcess, namespace_gpus: float) -> bool:
-    page = operator.get("/metrics")[1]
-    held = read_series(page, "tokenfactory_pool_gpus", namespace=FIRST, kind="held")
-    rate = read_series(page, "tokenfactory_pool_cost_per_million_tokens", namespace=FIRST, basis="total")
-    return held.get(CHAT) == namespace_gpus and CHAT in rate
-
-
 def _bytes(scene: Scene) -> str:
     return json.dumps(scene.status(CHAT, FIRST), sort_keys=True)
 
@@ -172,7 +160,7 @@ def evidence(assets: Assets) -> Iterator[Evidence]:
             tenants.serve(namespace, CHAT, CHAT)
             scene.cluster.apply(_pool(namespace, CHAT, price={"perGPUHour": "2"}))
         planted = _plant(tenants)
-        _plant_resources(scene)
+        scene.cluster.apply(_pool(LEAKY, CHAT, price={"perGPUHour": "2"}))
         operator = scene.start_operator(TOKENFACTORY_LOG_LEVEL="DEBUG")
         scene.wait_for(
             "the first tenant's numbers are published",

@@ -41,8 +41,9 @@ TEXTS = {
 
 def settle(scene: Scene) -> None:
     """Waits for the numbers of every pool and of the fleet, and for the Event of the idle one."""
-    for plan in DEMO:
-        scene.wait_for("numbers", lambda name=plan.name: scene.status(name).get("throughput"), seconds=90)
+    scene.wait_for(
+        "numbers", lambda: all(scene.status(plan.name).get("throughput") for plan in DEMO), seconds=90
+    )
     scene.wait_for("Stalled", lambda: scene.condition(WRONG["metadata"]["name"], "Stalled"))
     scene.wait_for("the fleet's numbers", lambda: cells(scene.kubectl("get", "tfactory"))[1][4], seconds=60)
     scene.wait_for("the Event", lambda: "LowDemand" in scene.kubectl("get", "events", "-n", "serving"))

@@ -180,12 +180,16 @@ def _within(status: dict[str, str], figures: Figures, tolerance: float) -> bool:
 
 
 def _play(scene: Scene, stage: Stage, pods: list[Life]) -> tuple[float, float]:
-    """Everything within two scrape intervals; returns when it began and when it was over."""
+    """Everything within two scrape intervals; returns when it began and when it was over.
+
+    The deletion comes right after a cycle: what a board used between that cycle and the pod's end can't be
+    told apart from what it used for the next pod.
+    """
     began = time.time()
-    stage.create(4, ready=False)
-    stage.stop(pods[2])
     stage.delete(pods[3])
+    stage.stop(pods[2])
     second = stage.create(3, ready=False)
+    stage.create(4, ready=False)
     stage.lose_a_scrape(pods[0])
     stage.get_ready(pods[2])
     stage.get_ready(second)

@@ -17,7 +17,7 @@ from tokenfactory.sandbox.workload import Odometer, Workload
 
 FOREVER = math.inf
 SERVING_WATTS = 525.0
-IDLE_WATTS = 118.0
+IDLE_WATTS = 236.0
 LONG_AGO = 86400.0
 
 

@@ -43,7 +43,8 @@ def cells(table: str) -> list[list[str]]:
 
 def table_differences(seen: str, golden: str) -> list[str]:
     """Where two tables differ, cell by cell."""
-    pairs = zip_longest(cells(seen), cells(golden), fillvalue=[])
+    nothing: list[str] = []
+    pairs = zip_longest(cells(seen), cells(golden), fillvalue=nothing)
     return [
         f"row {number}: {one!r}, golden {other!r}"
         for number, (one, other) in enumerate(pairs)

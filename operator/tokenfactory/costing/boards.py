@@ -77,6 +77,17 @@ def _move(
     return moved, (value - known) * JOULES_PER_MILLIJOULE
 
 
+def seen_by_pod(odometers: Mapping[str, Odometer], *, now: float, within: float) -> dict[str, float]:
+    """GPUs per pod that an exporter showed within so many seconds: one lost page is no news."""
+    found: dict[str, float] = {}
+    for meter in odometers.values():
+        if now - meter.seen_at > within:
+            continue
+        for pod_uid, gpus in meter.pods:
+            found[pod_uid] = found.get(pod_uid, 0.0) + gpus
+    return found
+
+
 def metered_by_pod(
     odometers: Mapping[str, Odometer], *, now: float, seen_within: float, sample_interval: float
 ) -> dict[str, float]:

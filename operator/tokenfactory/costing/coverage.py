@@ -39,11 +39,30 @@ def gpus_by_pod(sights: Iterable[Sight]) -> dict[str, float]:
     return found
 
 
-def count_gpus(sights: Iterable[Sight], observed: Mapping[str, float]) -> Coverage:
-    """Whole GPUs held, and those that DCGM shows now; fewer is a finding, never a lower cost."""
+def count_gpus(
+    sights: Iterable[Sight], ledger: Ledger, *, seen: Mapping[str, float], grace: float
+) -> Coverage:
+    """Whole GPUs held, and those that DCGM showed lately; fewer is a finding, never a lower cost.
+
+    `seen`: GPUs by pod UID. A new pod is left out for `grace` seconds while older ones are there: the
+    exporter names it a little later than the API server does.
+    """
     held = gpus_by_pod(sights)
-    seen = sum(min(gpus, observed.get(uid, 0.0)) for uid, gpus in held.items())
-    return Coverage(expected=ceil(sum(held.values()) - _CRUMB), scraped=ceil(seen - _CRUMB))
+    expected = _settled(held, ledger, known=seen, grace=grace)
+    shown = sum(min(gpus, seen.get(uid, 0.0)) for uid, gpus in expected.items())
+    return Coverage(expected=ceil(sum(expected.values()) - _CRUMB), scraped=ceil(shown - _CRUMB))
+
+
+def _settled(
+    held: Mapping[str, float], ledger: Ledger, *, known: Mapping[str, float], grace: float
+) -> Mapping[str, float]:
+    """The pods that are known or old enough to be; all of them when none is."""
+    settled = {
+        uid: gpus
+        for uid, gpus in held.items()
+        if uid in known or ledger.at - ledger.presence[uid].since >= grace
+    }
+    return settled or held
 
 
 def meter_share(
@@ -56,12 +75,7 @@ def meter_share(
     held = gpus_by_pod(sights)
     if not held:
         return Missing(Absence.NO_PODS, "no GPU is held")
-    settled = {
-        uid: gpus
-        for uid, gpus in held.items()
-        if uid in metered or ledger.at - ledger.presence[uid].since >= grace
-    }
-    expected = settled or held
+    expected = _settled(held, ledger, known=metered, grace=grace)
     total = sum(expected.values())
     live = sum(min(gpus, metered.get(uid, 0.0)) for uid, gpus in expected.items())
     return Known(value=live / total, basis="GPUs with a live energy counter", source="docs/cost-model.md §8")

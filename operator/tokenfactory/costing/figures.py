@@ -75,6 +75,16 @@ class Cycle:
         return self.terms.scrape_interval_seconds
 
     @property
+    def sample_interval(self) -> float:
+        """Seconds between two samples of an exporter."""
+        return float(self.terms.telemetry.dcgm_sample_interval_seconds)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which what was seen last still counts as seen."""
+        return FRESH_INTERVALS * self.interval
+
+    @property
     def held(self) -> dict[HardwareFacts, float]:
         """GPUs held now by what they are."""
         found: dict[HardwareFacts, float] = {}
@@ -99,7 +109,12 @@ def compose(cycle: Cycle) -> Economics:
         covered_seconds=cycle.span.seconds,
         window_full=cycle.ledger.full,
         coverage=coverage,
-        gpu_coverage=count_gpus(cycle.sights, cycle.observed),
+        gpu_coverage=count_gpus(
+            cycle.sights,
+            cycle.ledger,
+            seen=boards.seen_by_pod(cycle.ledger.odometers, now=cycle.now, within=cycle.patience),
+            grace=max(cycle.patience, 2 * cycle.sample_interval),
+        ),
         roles=list_roles(cycle.sights),
         gpus=_find_gpus(cycle, held),
         price=quote,
@@ -223,7 +238,7 @@ def _measure_energy(cycle: Cycle, window: WindowView, *, counted: Measure[Counte
         if isinstance(counted, Known):
             again = count_window(window, covered=counted.grade)
             counted = replace(counted, value=again, grade=again.grade, window_seconds=span.seconds)
-    sample_interval = float(cycle.terms.telemetry.dcgm_sample_interval_seconds)
+    sample_interval = cycle.sample_interval
     live = boards.metered_by_pod(
         cycle.ledger.odometers,
         now=cycle.now,

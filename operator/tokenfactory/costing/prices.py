@@ -259,7 +259,10 @@ def _bounds_text(factory: Factory) -> str:
 
 def _nothing_for(facts: HardwareFacts) -> str:
     if facts.product is None:
-        return "no GPU product is known: no node label names it; set spec.price or a factory price for all"
+        return (
+            "no GPU product is known: the pool holds no pod on a node yet, or no node label names it;"
+            " set spec.price or a factory price for all"
+        )
     return (
         f"no source has a price for {facts.product}: set spec.prices of the factory or the pool's spec.price"
     )

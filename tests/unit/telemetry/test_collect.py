@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -80,8 +80,19 @@ async def test_readings_and_failures_stand_side_by_side_under_their_engines() ->
     bad = readings.engines[EngineId("uid-3", "vllm")]
     assert isinstance(bad, Failure)
     assert bad.reason is FailureReason.NOT_EXPOSITION
-    assert source.asked == [(endpoint(n), 4.0, 3.0) for n in (1, 2, 3)]
+    assert source.asked == [(endpoint(n), 0.0, 3.0) for n in (1, 2, 3)]
     assert source.most_waiting == 3
+
+
+async def test_only_pages_that_other_pools_read_may_be_older() -> None:
+    source = Pages({endpoint(n): ENGINE_PAGE for n in (1, 2)} | {endpoint(9, 9400): gpu_page(("GPU-1", 5))})
+    shared = replace(replica(2, engine(endpoint(2))), shared_with=("other",))
+    fleet = Fleet(
+        replicas=(replica(1, engine(endpoint(1))), shared),
+        exporters=(Exporter(node_name="n", endpoint=endpoint(9, 9400)),),
+    )
+    await Collector(source).collect(fleet, now=100.0, max_age=4.0, timeout=3.0)
+    assert {at.port + int(at.ip[-1]): age for at, age, _ in source.asked} == {8001: 0.0, 8002: 4.0, 9409: 4.0}
 
 
 async def test_other_engines_and_engines_without_an_endpoint_are_not_scraped() -> None:
