@@ -27,10 +27,10 @@ def find_exporters(
     popular = Counter(pod.namespace for pod in found)
     by_node: dict[str, Pod] = {}
     for pod in sorted(
-        found, key=lambda pod: (-popular[pod.namespace], not pod.ready, pod.namespace, pod.name)
+        (pod for pod in found if pod.node_name in wanted),
+        key=lambda pod: (-popular[pod.namespace], not pod.ready, pod.namespace, pod.name),
     ):
-        if pod.node_name in wanted:
-            by_node.setdefault(pod.node_name, pod)
+        by_node.setdefault(pod.node_name, pod)
     exporters = tuple(
         Exporter(
             node_name=name,

@@ -12,17 +12,22 @@ K = TypeVar("K", bound=Hashable)
 
 
 class PodStore:
-    """Projected pods by UID, with an index from (namespace, label, value) to UIDs."""
+    """Projected pods by UID, with an index from (namespace, label, value) to UIDs.
+
+    `version` rises with every change.
+    """
 
     def __init__(self) -> None:
         self._pods: dict[str, Pod] = {}
         self._by_label: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._by_namespace: dict[str, set[str]] = defaultdict(set)
+        self.version = 0
 
     def __len__(self) -> int:
         return len(self._pods)
 
     def replace(self, items: Iterable[tuple[str, Pod]]) -> None:
+        self.version += 1
         self._pods.clear()
         self._by_label.clear()
         self._by_namespace.clear()
@@ -31,6 +36,7 @@ class PodStore:
 
     def put(self, uid: str, item: Pod) -> None:
         self.drop(uid)
+        self.version += 1
         self._pods[uid] = item
         self._by_namespace[item.namespace].add(uid)
         for key, value in item.labels.items():
@@ -41,6 +47,7 @@ class PodStore:
         pod = self._pods.pop(uid, None)
         if pod is None:
             return
+        self.version += 1
         _discard(self._by_namespace, pod.namespace, uid)
         for key, value in pod.labels.items():
             _discard(self._by_label, (pod.namespace, key, value), uid)
@@ -104,11 +111,20 @@ class Inventory:
     def __init__(self, pods: PodStore, nodes: NodeStore) -> None:
         self._pods = pods
         self._nodes = nodes
+        self._exporters: dict[tuple[LabelSelector, ...], tuple[int, tuple[Pod, ...]]] = {}
 
     def pods(self, namespace: str, selector: LabelSelector) -> tuple[Pod, ...]:
         return self._pods.select(namespace, selector) if namespace else ()
 
     def exporters(self, selectors: tuple[LabelSelector, ...]) -> tuple[Pod, ...]:
+        """All pods that one of the selectors takes. Looked for anew only after a pod changed."""
+        version, found = self._exporters.get(selectors, (-1, ()))
+        if version != self._pods.version:
+            found = self._find_exporters(selectors)
+            self._exporters = {selectors: (self._pods.version, found)}
+        return found
+
+    def _find_exporters(self, selectors: tuple[LabelSelector, ...]) -> tuple[Pod, ...]:
         seen: dict[str, Pod] = {}
         for selector in selectors:
             for pod in self._pods.select("", selector):

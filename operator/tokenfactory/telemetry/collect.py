@@ -37,24 +37,27 @@ class Collector:
     async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings:
         """One reading or failure for each vLLM engine with an endpoint and for each node with an exporter.
 
-        `now` is the cycle's Unix time, `max_age` (seconds) is how old a shared page may be, `timeout`
-        (seconds) bounds each fetch. An endpoint that several engines claim is fetched once and counts for
-        the first of them; the others get no entry. Pages are read one at a time over all pools, and the
-        event loop turns between two of them.
+        `now` is the cycle's Unix time, `max_age` (seconds) is how old a page may be that other pools read,
+        too (an exporter's, and an engine's whose pod they share), `timeout` (seconds) bounds each fetch. An
+        endpoint that several engines claim is fetched once and counts for the first of them; the others get
+        no entry. Pages are read one at a time over all pools, and the event loop turns between two of them.
         """
         engines, exporters = dict(_find_engines(fleet)), tuple(dict.fromkeys(fleet.exporters))
+        ages = {endpoint: max_age if shared else 0.0 for endpoint, (_, shared) in engines.items()}
         parsers: dict[Endpoint, Parser] = dict.fromkeys(engines, self._read_engine)
         for exporter in exporters:
             parsers.setdefault(exporter.endpoint, _exporter_parser(exporter.node_name))
         async with asyncio.TaskGroup() as group:
             tasks = {
-                endpoint: group.create_task(self._read(endpoint, parser, max_age=max_age, timeout=timeout))
+                endpoint: group.create_task(
+                    self._read(endpoint, parser, max_age=ages.get(endpoint, max_age), timeout=timeout)
+                )
                 for endpoint, parser in parsers.items()
             }
         results = {endpoint: task.result() for endpoint, task in tasks.items()}
         return Readings(
             at=now,
-            engines=dict(_pick_engines(engines, results)),
+            engines=dict(_pick_engines({at: who for at, (who, _) in engines.items()}, results)),
             exporters=_merge_exporters(exporters, results),
         )
 
@@ -72,14 +75,15 @@ class Collector:
         return vllm.parse(page.body, at=page.at, layouts=self._layouts)
 
 
-def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, EngineId]]:
+def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, tuple[EngineId, bool]]]:
+    """Endpoints with the engine that each counts for, and whether another pool reads its page, too."""
     claimed: set[Endpoint] = set()
     for replica in fleet.replicas:
         for engine in replica.engines:
             endpoint = engine.endpoint
             if engine.kind is EngineKind.VLLM and endpoint is not None and endpoint not in claimed:
                 claimed.add(endpoint)
-                yield endpoint, EngineId(replica.pod.uid, engine.container.name)
+                yield endpoint, (EngineId(replica.pod.uid, engine.container.name), bool(replica.shared_with))
 
 
 def _exporter_parser(node_name: str) -> Parser:

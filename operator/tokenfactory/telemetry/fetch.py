@@ -86,14 +86,15 @@ class Fetcher:
     async def page(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
         """The endpoint's page, at most `max_age` seconds old, shared by all who ask within that time.
 
-        One that is being fetched already is waited for. Failures are shared like pages.
+        One that is being fetched already is waited for. Failures are shared like pages. With a `max_age` of
+        zero nothing is kept: the pages of a large fleet would fill the shelf and nobody would ask for them.
         """
-        held = self._shelf.find(endpoint, max_age)
+        held = self._shelf.find(endpoint, max_age) if max_age > 0 else None
         if held is not None:
             return held
         flight = self._flights.get(endpoint)
         if flight is None:
-            flight = asyncio.create_task(self._fly(endpoint, timeout))
+            flight = asyncio.create_task(self._fly(endpoint, max_age=max_age, timeout=timeout))
             self._flights[endpoint] = flight
             flight.add_done_callback(lambda _: self._flights.pop(endpoint, None))
         return await asyncio.shield(flight)
@@ -119,9 +120,10 @@ class Fetcher:
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 return self._fail(*_explain(error))
 
-    async def _fly(self, endpoint: Endpoint, timeout: float) -> Page | Failure:
+    async def _fly(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
         result = await self.fetch(endpoint, timeout=timeout)
-        self._shelf.put(endpoint, result)
+        if max_age > 0:
+            self._shelf.put(endpoint, result)
         return result
 
     async def _get(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> Page:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 Labels = tuple[tuple[str, str], ...]
 Row = tuple[str, Labels]
-_HEAD = rb"(?![a-zA-Z0-9_:])(?:(?:\{[^\n#]*\})? )?"
+_HEAD = rb"(?![a-zA-Z0-9_:])(?:\{[^\n#}]*+\} | )?"
 _CAPACITY = 100_000
 _LOOSE_CAPACITY = 2048
 
