@@ -11,14 +11,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tokenfactory.cli.table import render_table
+from tokenfactory.cli.table import WIDE, render_table
 from tokenfactory.errors import InvalidSpec, UnreadableInput
 from tokenfactory.runtime.files import read_frames, read_objects
 from tokenfactory.runtime.offline import Replay, Result
 
+LINE_WIDTH = 240
+
 
 class Output(StrEnum):
     TABLE = "table"
+    WIDE = "wide"
     JSON = "json"
     JSONL = "jsonl"
 
@@ -39,7 +42,8 @@ def once(
         ),
     ],
     output: Annotated[
-        Output, typer.Option("-o", "--output", help="table, json (the last cycle) or jsonl (every cycle)")
+        Output,
+        typer.Option("-o", "--output", help="table, wide, json (the last cycle) or jsonl (every cycle)"),
     ] = Output.TABLE,
 ) -> None:
     """Run the line once on files: what the operator would publish, without a cluster.
@@ -53,8 +57,10 @@ def once(
         raise typer.Exit(2) from None
     last = _last_of_each(results)
     match output:
-        case Output.TABLE:
-            Console(width=200).print(render_table((str(item.key), item.status) for item in last))
+        case Output.TABLE | Output.WIDE:
+            columns = WIDE if output is Output.WIDE else ()
+            table = render_table(((str(item.key), item.status) for item in last), wide=columns)
+            Console(width=LINE_WIDTH).print(table)
         case Output.JSON:
             print(json.dumps([item.document() for item in last], indent=2))
         case Output.JSONL:
