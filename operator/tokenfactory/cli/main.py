@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tokenfactory.cli import crd, demo, once, run
+from tokenfactory.cli import check, crd, demo, once, run
 
 app = typer.Typer(
     name="tokenfactory",
@@ -18,6 +18,7 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )(run.run)
 app.command("once")(once.once)
+app.command("check")(check.check)
 app.command("demo")(demo.demo)
 app.command("crd")(crd.crd)
 

@@ -39,6 +39,10 @@ TRANSFER = frozenset(
 )
 LMCACHE = frozenset({"LMCacheConnector", "LMCacheConnectorV1", "LMCacheMPConnector"})
 FAKE = "DecodeBenchConnector"
+TEST_ONLY = frozenset({FAKE, "ExampleConnector", "SharedStorageConnector"})
+KNOWN = OFFLOAD | TRANSFER | TEST_ONLY
+OWN_MEMORY = frozenset({"OffloadingConnector", "SimpleCPUOffloadConnector"})
+"""Stores in the engine's own memory, found by vLLM's hashes of prefixes: no other engine can read them."""
 ROLES: Mapping[str, Role] = MappingProxyType({"kv_producer": Role.PREFILL, "kv_consumer": Role.DECODE})
 BOTH = "kv_both"
 DEEPEST = 4

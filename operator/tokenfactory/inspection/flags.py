@@ -60,9 +60,57 @@ TAKE_VALUE = frozenset(
         "data-parallel-rank",
         "node-rank",
         "master-addr",
+        "model-path",
+        "tp",
+        "tp-size",
+        "dp",
+        "dp-size",
+        "ep",
+        "ep-size",
+        "pp-size",
+        "nnodes",
+        "dist-init-addr",
+        "context-length",
+        "mem-fraction-static",
+        "chunked-prefill-size",
+        "page-size",
+        "moe-runner-backend",
+        "fp4-gemm-backend",
+        "disaggregation-mode",
+        "disaggregation-transfer-backend",
+        "disaggregation-bootstrap-port",
+        "disaggregation-ib-device",
+        "watchdog-timeout",
+        "kv-cache-free-gpu-memory-fraction",
+        "free-gpu-memory-fraction",
+        "extra-llm-api-options",
+        "extra-engine-args",
+        "override-engine-args",
+        "config",
+        "backend",
+        "server-role",
+        "quant-algo",
+        "connector",
+        "endpoint",
+        "model-name",
+        "http-port",
     }
 )
-SWITCHES = frozenset({"trust-remote-code", "enforce-eager", "headless", "async-scheduling"})
+VALUE_PREFIXES = ("max-", "num-", "hicache-", "speculative-num-", "speculative-draft-", "speculative-alg")
+SWITCHES = frozenset(
+    {
+        "trust-remote-code",
+        "enforce-eager",
+        "headless",
+        "async-scheduling",
+        "is-prefill-worker",
+        "is-decode-worker",
+        "publish-metrics",
+        "publish-events-and-metrics",
+        "is-embedding",
+        "skip-tokenizer-init",
+    }
+)
 SWITCH_PREFIXES = ("enable-", "disable-", "no-")
 
 
@@ -77,7 +125,8 @@ class Broken:
 class Flags:
     """Parsed arguments. `values` by normalised name, the last one given; switches hold an empty string.
 
-    `first` is the word before any flag, `stray_unknown` is set when an unknown word may be any flag.
+    `first` is the word before any flag, or without `--model` the only one of no flag.
+    `stray_unknown` is set when an unknown word may be any flag.
     """
 
     first: str = ""
@@ -115,7 +164,7 @@ def parse(words: Sequence[str]) -> Flags:
     """The flags in `words`, in one pass: linear in their number. Never raises."""
     values: dict[str, str] = {}
     dotted: dict[str, tuple[tuple[str, str], ...]] = {}
-    first, stray, position = "", False, 0
+    first, stray, position, loose = "", False, 0, []
     words = words[: MOST_WORDS + 1]
     while position < len(words):
         word = words[position]
@@ -124,16 +173,19 @@ def parse(words: Sequence[str]) -> Flags:
         if not name:
             stray = stray or (UNKNOWN in word and word[0] in (UNKNOWN, "-"))
             first = word if position == 1 else first
+            loose.append(word)
             continue
         if value is None and not _is_switch(name) and position < len(words) and _is_value(words[position]):
             value = words[position]
             position += 1
-            stray = stray or (value.startswith(UNKNOWN) and name not in TAKE_VALUE)
+            stray = stray or (value.startswith(UNKNOWN) and not _takes_value(name))
         if path:
             dotted[name] = (*dotted.get(name, ()), (path, value or ""))
         else:
             key, given = _toggle(name, value)
             values[key] = given
+    if not first and len(loose) == 1 and values.keys().isdisjoint(("model", "model-path")):
+        first = loose[0]
     return Flags(first, values, dotted, stray_unknown=stray)
 
 
@@ -162,6 +214,10 @@ def _toggle(name: str, value: str | None) -> tuple[str, str]:
 
 def _is_switch(name: str) -> bool:
     return name in SWITCHES or name.startswith(SWITCH_PREFIXES)
+
+
+def _takes_value(name: str) -> bool:
+    return name in TAKE_VALUE or name.startswith(VALUE_PREFIXES)
 
 
 def _is_value(word: str) -> bool:

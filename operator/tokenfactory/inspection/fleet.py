@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tokenfactory.inspection.command import Command, read_command
-from tokenfactory.inspection.connectors import read_connectors, role_of
+from tokenfactory.inspection.engines import identify, vllm
+from tokenfactory.inspection.engines.arguments import read_arguments
+from tokenfactory.inspection.engines.recognised import Declare, Recognised
+from tokenfactory.inspection.engines.roles import role_labels
 from tokenfactory.inspection.epoch import epoch_of
-from tokenfactory.inspection.flags import Broken
-from tokenfactory.inspection.variables import UNKNOWN
-from tokenfactory.inspection.vllm import declare
-from tokenfactory.inspection.weights import weight_only_forced
+from tokenfactory.inspection.program import Program, read_programs
 from tokenfactory.model import (
     Container,
     Declaration,
@@ -18,13 +18,13 @@ from tokenfactory.model import (
     Engine,
     EngineKind,
     Fleet,
-    FleetReason,
     Inspected,
     OptimizationName,
     Role,
 )
 
-NOT_SUPPORTED = "engine not supported yet"
+NOT_READABLE = "the command names no server that is known here"
+SEVERAL = "the container starts several servers that are told different things"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,11 @@ def inspect(fleet: Fleet) -> tuple[Inspected, ...]:
     inspected = []
     for replica in fleet.replicas:
         for engine in replica.engines:
-            template = _template(engine, replica.product)
+            labels = role_labels(replica.pod.labels)
+            template = (*_template(engine, replica.product), tuple(labels.items()))
             findings = seen.get(template)
             if findings is None:
-                findings = seen[template] = _inspect(engine, replica.product)
+                findings = seen[template] = _inspect(engine, replica.product, labels)
             inspected.append(
                 Inspected(
                     pod_uid=replica.pod.uid,
@@ -77,20 +78,41 @@ def _template(engine: Engine, product: str | None) -> tuple[object, ...]:
     )
 
 
-def _inspect(engine: Engine, product: str | None) -> Findings:
+def _inspect(engine: Engine, product: str | None, labels: Mapping[str, str]) -> Findings:
+    """What the one server of the container was told; opaque where there is no such one."""
     container = engine.container
-    if engine.kind is not EngineKind.VLLM or engine.problem is FleetReason.ENGINE_NOT_SUPPORTED:
-        return _opaque(container, NOT_SUPPORTED, product)
-    command = read_command(container)
-    if isinstance(command, str):
-        return _opaque(container, command, product)
+    programs = read_programs(container, {})
+    reason = next((program.opaque for program in programs if program.opaque), "")
+    servers = [match for program in programs if (match := _server(program, engine, labels)) is not None]
+    if reason or not servers:
+        return _opaque(container, reason or NOT_READABLE, product)
+    server, declare = servers[0]
+    if any(other.arguments != server.arguments for other, _ in servers[1:]):
+        return _opaque(container, SEVERAL, product)
+    declared, read = declare(server), read_arguments(server)
+    command = read if isinstance(read, str) else read[0]
+    if len(declared.declarations) != len(OptimizationName):
+        return _opaque(container, server.why or NOT_READABLE, product)
+    role = declared.role if declared.role in (Role.PREFILL, Role.DECODE) else None
     return Findings(
-        declarations=declare(command),
+        declarations=declared.declarations,
         epoch=epoch_of(container, command, product),
-        role=_declared_role(command),
-        model="" if UNKNOWN in command.model else command.model,
-        weight_only=weight_only_forced(command),
+        role=role,
+        model=declared.model,
+        weight_only=declared.weight_only,
     )
+
+
+def _server(program: Program, engine: Engine, labels: Mapping[str, str]) -> tuple[Recognised, Declare] | None:
+    """The engine that the process is; discovery knows those that an image's own entrypoint starts."""
+    container = engine.container
+    known = identify(program, container, labels)
+    if known is None and engine.kind is EngineKind.VLLM and not container.command and not program.opaque:
+        own = Recognised(
+            kind=engine.kind, program=program, container=container, labels={}, arguments=program.words
+        )
+        return own, vllm.declare
+    return known
 
 
 def _opaque(container: Container, reason: str, product: str | None) -> Findings:
@@ -101,11 +123,6 @@ def _opaque(container: Container, reason: str, product: str | None) -> Findings:
         ),
         epoch=epoch_of(container, reason, product),
     )
-
-
-def _declared_role(command: Command) -> Role | None:
-    connectors = read_connectors(command)
-    return None if isinstance(connectors, Broken) else role_of(connectors)
 
 
 def _role(engine: Engine, findings: Findings) -> Role:

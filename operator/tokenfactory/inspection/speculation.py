@@ -20,6 +20,7 @@ METHODS = frozenset(
 NOT_SPECULATION = "extract_hidden_states"
 MTP = "mtp"
 OTHER = "other"
+MAY_BE_MTP = "the method of speculation is not known here: it may be MTP"
 SYNTHETIC = ("synthetic_acceptance_length", "synthetic_acceptance_rates")
 
 
@@ -47,6 +48,10 @@ def check_speculation(command: Command) -> Declaration:
 def check_mtp(command: Command, speculation: Declaration) -> Declaration:
     """Multi-token prediction: speculation whose method is `mtp` or one of its older names."""
     name = OptimizationName.MULTI_TOKEN_PREDICTION
+    if speculation.method == OTHER and speculation.state is DeclarationState.DECLARED:
+        return Declaration(
+            optimization=name, state=DeclarationState.OPAQUE, source=CONFIG, explanation=MAY_BE_MTP
+        )
     if speculation.state in (DeclarationState.OPAQUE, DeclarationState.OFF) or speculation.method == MTP:
         return Declaration(
             optimization=name,
@@ -80,13 +85,23 @@ def method_of(config: Mapping[str, Any]) -> str:
     if written is None:
         if model is None:
             return MTP
-        return "ngram" if model in ("ngram", "[ngram]") else "draft_model"
+        return "ngram" if model in ("ngram", "[ngram]") else _method_by_draft(model)
     if not isinstance(written, str):
         return OTHER
     method = written.strip("[]").lower().replace("-", "_")
     if method == MTP or method.endswith("_mtp"):
         return MTP
     return method if method in METHODS or method == NOT_SPECULATION else OTHER
+
+
+def _method_by_draft(model: object) -> str:
+    """vLLM looks into the draft's configuration; of its name only the usual ones tell."""
+    name = model.rstrip("/").rsplit("/", 1)[-1].lower() if isinstance(model, str) else ""
+    if "eagle3" in name:
+        return "eagle3"
+    if "eagle" in name:
+        return "eagle"
+    return MTP if "mtp" in name or "nextn" in name else "draft_model"
 
 
 def _config(command: Command) -> Mapping[str, Any] | Broken | None:

@@ -10,8 +10,10 @@ from tokenfactory.inspection.connectors import (
     BOTH,
     CONFIG,
     FAKE,
+    KNOWN,
     LMCACHE,
     OFFLOAD,
+    OWN_MEMORY,
     ROLES,
     TRANSFER,
     Connector,
@@ -33,6 +35,10 @@ KVBM_SIZES = (
     "KVBM_CONFIG_PATH",
     "KVBM_CACHE_HOST_SIZE_GB",
 )
+NOT_KNOWN = "the connector is not known here"
+SHARED_STORE = "a store that engines share may or may not carry prompts from prefill to decode"
+STORES_ONLY = "the connector stores KV blocks: it moves none between engines"
+NEVER_REUSED = "prefix caching is off: nothing can be reused of what is stored"
 WEIGHT_FLAGS = ("cpu-offload-gb", "swap-space")
 
 
@@ -47,6 +53,8 @@ def check_offloading(command: Command) -> Declaration:
     stores = [item for item in connectors if item.name in OFFLOAD]
     if stores:
         return _by_connector(command, stores[0])
+    if any(item.name not in KNOWN for item in connectors):
+        return _offloading(DeclarationState.OPAQUE, CONFIG, NOT_KNOWN)
     if any(command.flags.text(name) is not None for name in WEIGHT_FLAGS):
         reason = (
             "--cpu-offload-gb moves weights and --swap-space is an old swap: neither offloads the KV cache"
@@ -69,10 +77,9 @@ def check_disaggregation(command: Command) -> Declaration:
             source=CONFIG,
             explanation="a benchmark connector pretends that prompts were filled elsewhere",
         )
-    movers = [item for item in connectors if item.name in TRANSFER or item.role in ROLES]
+    movers = [item for item in connectors if _moves(item)]
     if not movers:
-        reason = "no connector moves KV between engines"
-        return Declaration(optimization=name, state=DeclarationState.NOT_DECLARED, explanation=reason)
+        return _without_mover(connectors)
     role = role_of(connectors)
     if role is None and movers[0].role != BOTH:
         return Declaration(
@@ -89,14 +96,32 @@ def check_disaggregation(command: Command) -> Declaration:
     )
 
 
+def _moves(item: Connector) -> bool:
+    return item.name in TRANSFER or (item.role in ROLES and item.name not in OFFLOAD - LMCACHE)
+
+
+def _without_mover(connectors: tuple[Connector, ...]) -> Declaration:
+    """No connector that moves KV for sure: an offload connector is not disaggregation."""
+    state, source, reason = DeclarationState.NOT_DECLARED, "", "no connector moves KV between engines"
+    if any(item.name not in KNOWN for item in connectors):
+        state, source, reason = DeclarationState.OPAQUE, CONFIG, NOT_KNOWN
+    elif any(item.role in ROLES and item.name not in OWN_MEMORY for item in connectors):
+        state, source, reason = DeclarationState.OPAQUE, CONFIG, SHARED_STORE
+    elif connectors:
+        reason = STORES_ONLY
+    return Declaration(
+        optimization=OptimizationName.DISAGGREGATED_SERVING, state=state, source=source, explanation=reason
+    )
+
+
 def _by_size(command: Command, size: str) -> Declaration:
     if UNKNOWN in size:
         return _offloading(DeclarationState.OPAQUE, SIZE, FROM_A_VARIABLE)
     if not _above_zero(size):
         return _offloading(DeclarationState.INVALID, SIZE, "the size must be a number of GiB above 0")
-    return _offloading(
-        DeclarationState.DECLARED, SIZE, _caching(command, "a store of KV blocks is asked for")
-    )
+    if _never_reused(command):
+        return _offloading(DeclarationState.INVALID, SIZE, NEVER_REUSED)
+    return _offloading(DeclarationState.DECLARED, SIZE, "a store of KV blocks is asked for")
 
 
 def _by_connector(command: Command, store: Connector) -> Declaration:
@@ -115,13 +140,13 @@ def _by_connector(command: Command, store: Connector) -> Declaration:
         return _offloading(
             DeclarationState.OPAQUE, CONFIG, "LMCache's own configuration decides whether it stores"
         )
-    return _offloading(DeclarationState.DECLARED, CONFIG, _caching(command, "a connector stores KV blocks"))
+    if store.name in OWN_MEMORY and _never_reused(command):
+        return _offloading(DeclarationState.INVALID, CONFIG, NEVER_REUSED)
+    return _offloading(DeclarationState.DECLARED, CONFIG, "a connector stores KV blocks")
 
 
-def _caching(command: Command, explanation: str) -> str:
-    if command.flags.switch("enable-prefix-caching") is False:
-        return f"{explanation}, but prefix caching is off: nothing can be reused"
-    return explanation
+def _never_reused(command: Command) -> bool:
+    return command.flags.switch("enable-prefix-caching") is False
 
 
 def _above_zero(value: Any) -> bool:

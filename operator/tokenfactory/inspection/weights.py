@@ -14,6 +14,7 @@ QUANTIZATION = "--quantization"
 MODEL_NAME = "model name"
 FP4_METHODS = frozenset(
     {"modelopt_fp4", "mxfp4", "gpt_oss_mxfp4", "nvfp4_per_token", "fp_quant", "petit_nvfp4", "nvfp4"}
+    | {"nvfp4_online", "quark_mxfp4", "mxfp_w4a8"}
 )
 MIXED_METHODS = frozenset({"modelopt", "modelopt_mixed", "compressed-tensors", "quark"})
 FP4_TOKENS = frozenset({"fp4", "nvfp4", "mxfp4", "nvfp4a16", "mxfp4a16", "w4a4fp4"})

@@ -97,7 +97,7 @@ def test_forced_weight_only_kernels(args: tuple[str, ...], env: Any, forced: boo
             "eagle3",
         ),
         ('{"model":"a/b","num_speculative_tokens":3}', S.DECLARED, S.NOT_DECLARED, "draft_model"),
-        ('{"method":"hunter2"}', S.DECLARED, S.NOT_DECLARED, "other"),
+        ('{"method":"hunter2"}', S.DECLARED, S.OPAQUE, "other"),
         ('{"method":"extract_hidden_states","num_speculative_tokens":1}', S.NOT_DECLARED, S.NOT_DECLARED, ""),
         ('{"method":"mtp","num_speculative_tokens":0}', S.INVALID, S.INVALID, "mtp"),
         ('{"method":"ngram","num_speculative_tokens":"4"}', S.INVALID, S.NOT_DECLARED, "ngram"),
@@ -204,7 +204,7 @@ def test_kvbm_with_a_tier_offloads_and_with_a_hidden_one_is_opaque() -> None:
 
 def test_offloading_without_prefix_caching_says_that_nothing_is_reused() -> None:
     found = row("offload", "--kv-offloading-size", "8", "--no-enable-prefix-caching")
-    assert found.state is S.DECLARED
+    assert found.state is S.INVALID
     assert "nothing can be reused" in found.explanation
 
 
@@ -269,16 +269,14 @@ def test_a_configuration_file_may_say_more_than_the_flags() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"command": ("sh", "-c", "vllm serve m")}, id="a shell script"),
+        pytest.param({"command": ("sh", "-c", "vllm serve m $EXTRA")}, id="a script with a variable"),
+        pytest.param({"command": ("sh", "-c", "if x; then vllm serve m; fi")}, id="a condition"),
+        pytest.param({"command": ("sh", "-c", "vllm serve 'm")}, id="a broken script"),
+        pytest.param({"command": ("sh", "-c", "vllm serve m & vllm serve n")}, id="two different servers"),
         pytest.param({"command": ("/bin/bash", "/start.sh")}, id="a script file"),
-        pytest.param(
-            {"command": ("sh", "-c", 'exec "$@"', "x", "vllm", "serve", "m")}, id="a shell that starts vllm"
-        ),
         pytest.param({"args": ("--model", "m", "$(EXTRA)")}, id="a variable that may be any flag"),
         pytest.param({"command": ("python3", "wrapper.py")}, id="a program of their own"),
         pytest.param({"args": ("$(=)",)}, id="a command line over the limits"),
-        pytest.param({"kind": EngineKind.SGLANG}, id="another engine"),
-        pytest.param({"problem": FleetReason.ENGINE_NOT_SUPPORTED}, id="vLLM in a wrapper"),
     ],
 )
 def test_what_can_not_be_read_is_opaque_with_a_reason(changes: dict[str, Any]) -> None:
@@ -288,8 +286,45 @@ def test_what_can_not_be_read_is_opaque_with_a_reason(changes: dict[str, Any]) -
     assert len({item.explanation for item in found}) == 1
 
 
-def test_an_unsupported_engine_says_so() -> None:
-    assert row("fp4", kind=EngineKind.TENSORRT_LLM).explanation == "engine not supported yet"
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("sh", "-c", f"vllm serve {NVFP4}"), id="a shell script"),
+        pytest.param(
+            ("bash", "-lc", f"export M={NVFP4}\nexec vllm serve $M \\\n --port 1"), id="a longer one"
+        ),
+        pytest.param(("sh", "-c", 'exec "$@"', "x", "vllm", "serve", NVFP4), id="a shell that starts vllm"),
+        pytest.param(("env", "A=b", "nice", "-n", "5", "vllm", "serve", NVFP4), id="words in front"),
+    ],
+)
+def test_a_script_is_read_like_the_command_that_it_starts(command: tuple[str, ...]) -> None:
+    assert row("fp4", command=command).state is S.BY_CHECKPOINT
+    assert row("spec", command=command).state is S.NOT_DECLARED
+
+
+def test_a_configuration_file_that_the_script_writes_is_read_below_the_command_line() -> None:
+    script = f"""cat > /tmp/c.yaml <<'EOF'
+model: {NVFP4}
+speculative-config: '{{"method": "mtp", "num_speculative_tokens": 2}}'
+kv-offloading-size: 0
+EOF
+vllm serve --config /tmp/c.yaml --kv-offloading-size 20"""
+    command = ("bash", "-c", script)
+    assert row("fp4", command=command).state is S.BY_CHECKPOINT
+    assert row("mtp", command=command).state is S.DECLARED
+    assert row("offload", command=command).state is S.DECLARED
+
+
+def test_an_engine_whose_metrics_are_not_read_yet_is_inspected_all_the_same() -> None:
+    command = ("python3", "-m", "sglang.launch_server", "--model-path", NVFP4)
+    found = inspected(command=command, kind=EngineKind.SGLANG, problem=FleetReason.ENGINE_NOT_SUPPORTED)
+    assert found.declarations[0].state is S.BY_CHECKPOINT
+
+
+def test_a_program_that_nobody_knows_is_opaque_with_the_reason() -> None:
+    found = row("fp4", command=("/app/server",), kind=EngineKind.OTHER, image="own:1")
+    assert found.state is S.OPAQUE
+    assert found.explanation == "the command names no server that is known here"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,13 @@ SHAPES = (
     lambda s: engine("--model", "org/m", "--api-key", "$(T)", env=(("T", s),)),
     lambda s: engine(command=("sh", "-c", f"export T={s}; vllm serve m --api-key {s}")),
     lambda s: engine(command=(s,), args=(s, "--port", s)),
+    lambda s: engine(
+        command=("bash", "-c", f"A=(m --api-key {s}); X='{s}' bash /{s}.sh; eval vllm serve \"${{A[@]}}\"")
+    ),
+    lambda s: engine(
+        command=("sh", "-c", f"cat <<E > /{s}\n{s}\nE\nif {s}; then vllm serve m --api-key {s}; fi")
+    ),
+    lambda s: engine(command=("sh", "-c", f"'{s}"), env=((s, s),)),
     lambda s: engine("--key", s, kind=EngineKind.OTHER, image=f"registry/{s}:{s}"),
 )
 

@@ -1,0 +1,68 @@
+"""What an engine module says of one process: first what it is, then what it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from tokenfactory.inspection.program import Program
+from tokenfactory.model import Container, Declaration, EngineKind, OptimizationName, Role
+
+_NOTHING: Mapping[OptimizationName, str] = MappingProxyType({})
+
+
+class MetricsState(StrEnum):
+    ON = "on"
+    OFF = "off"
+    PARTIAL = "partial"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsEndpoint:
+    """Where the metrics page is. `port` is None when there is none or its number can't be read.
+
+    `partial`: a page that lacks the families which prove optimizations. `none`: no page at all.
+    `fix` says what to add when the state is off or partial, empty otherwise.
+    """
+
+    port: int | None = None
+    path: str = ""
+    state: MetricsState = MetricsState.NONE
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """One process that was recognised: what executes the model, what wraps it, and its own arguments.
+
+    `arguments` are the words after the program's name. `why` is a sentence for a process that is set
+    aside or opaque, empty for an engine that can be read.
+    """
+
+    kind: EngineKind
+    program: Program
+    container: Container
+    labels: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
+    wrapper: str = ""
+    role: Role = Role.AGGREGATED
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What the process was told. `declarations` are five in the order of OptimizationName, or none."""
+
+    declarations: tuple[Declaration, ...]
+    role: Role
+    metrics: MetricsEndpoint
+    model: str = ""
+    fixes: Mapping[OptimizationName, str] = field(default_factory=lambda: _NOTHING)
+    weight_only: bool = False
+
+
+Recognise = Callable[[Program, Container, Mapping[str, str]], Recognised | None]
+Declare = Callable[[Recognised], Declared]

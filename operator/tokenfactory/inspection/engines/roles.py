@@ -1,0 +1,51 @@
+"""Roles from a pod's labels: the last resort, after the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tokenfactory.inspection.program import Program
+from tokenfactory.model import Role
+
+NAMED: Mapping[str, Role] = MappingProxyType({"prefill": Role.PREFILL, "decode": Role.DECODE})
+LABELS = (
+    "llm-d.ai/role",
+    "nvidia.com/dynamo-sub-component-type",
+    "nvidia.com/dynamo-component-type",
+)
+WORKER_INDEX = "leaderworkerset.sigs.k8s.io/worker-index"
+GROVE = "grove.io/"
+GROVE_WORKER = "-wkr"
+
+
+def labelled_role(labels: Mapping[str, str]) -> Role:
+    """Prefill or decode as llm-d's and Dynamo's labels say it, aggregated otherwise."""
+    for label in LABELS:
+        role = NAMED.get(labels.get(label, "").lower())
+        if role is not None:
+            return role
+    return Role.AGGREGATED
+
+
+def role_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Only the labels that say a role: what is the same for all replicas of one template."""
+    return {label: labels[label] for label in LABELS if label in labels}
+
+
+def is_follower(program: Program, labels: Mapping[str, str]) -> bool:
+    """Whether the pod is not the first of its group, by LeaderWorkerSet's, Grove's or NIM's word."""
+    index = labels.get(WORKER_INDEX) or program.env.get("LWS_WORKER_INDEX", "")
+    if _above_zero(index):
+        return True
+    if any(key.startswith(GROVE) and value.endswith(GROVE_WORKER) for key, value in labels.items()):
+        return True
+    return _above_zero(program.env.get("NIM_NODE_RANK", ""))
+
+
+def is_rank_above_zero(written: str | None) -> bool:
+    return _above_zero(written or "")
+
+
+def _above_zero(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0

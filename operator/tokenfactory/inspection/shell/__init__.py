@@ -1,0 +1,1 @@
+"""Shell scripts followed over the tree of a real bash grammar. Nothing is ever executed. Pure."""
