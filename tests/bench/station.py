@@ -22,6 +22,8 @@ from tokenfactory.sandbox.engine_page import render_engine_page
 from tokenfactory.sandbox.exporter_page import Board, render_exporter_page
 from tokenfactory.sandbox.workload import Odometer, Workload
 
+IDLE_SECONDS = 5.0
+"""After so long without a request the connection is closed, as uvicorn does, which serves vLLM's pages."""
 WORKLOAD = Workload(
     model="MODEL",
     uncached_input=420.0,
@@ -87,6 +89,7 @@ class Station(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._ip = ""
         self._pending = b""
+        self._hanging_up: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -94,11 +97,18 @@ class Station(asyncio.Protocol):
         if not transport.get_extra_info("peername")[0].startswith("127."):
             transport.close()
 
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._hanging_up is not None:
+            self._hanging_up.cancel()
+
     def data_received(self, data: bytes) -> None:
+        if self._hanging_up is not None:
+            self._hanging_up.cancel()
         self._pending += data
         while b"\r\n\r\n" in self._pending:
             head, _, self._pending = self._pending.partition(b"\r\n\r\n")
             self._answer(head)
+        self._hanging_up = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._transport.close)
 
     def _answer(self, head: bytes) -> None:
         if head.startswith(b"GET /requests "):
@@ -116,9 +126,10 @@ class Station(asyncio.Protocol):
 
 async def serve(fleet: LargeFleet) -> None:
     pages, requests = Pages(fleet), Counter[str]()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Station(pages, requests), "0.0.0.0", fleet.port, backlog=2048
-    )
+    loop, exporters = asyncio.get_running_loop(), tuple(fleet.nodes())
+    ips = [node.exporter_ip for node in exporters]
+    await loop.create_server(lambda: Station(pages, requests), ips, exporters[0].exporter_port)
+    server = await loop.create_server(lambda: Station(pages, requests), "0.0.0.0", fleet.port, backlog=2048)
     print("serving", flush=True)
     await server.serve_forever()
 

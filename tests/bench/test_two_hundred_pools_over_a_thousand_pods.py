@@ -26,9 +26,9 @@ from tokenfactory.sandbox.scene import Scene
 
 POOLS = 200
 RSS_LIMIT_MIB = 120.0
-FULL_WINDOW_SECONDS = 315.0
+FULL_WINDOW_SECONDS = 345.0
 MEASURED_SECONDS = 60.0
-SETTLING_SECONDS = 20.0
+SETTLING_SECONDS = 15.0
 READS = frozenset({"get", "list", "watch"})
 CYCLES = "tokenfactory_cycle_duration_seconds_count"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tokenfactory.sandbox.objects import EXPORTER_NAMESPACE, Body, GpuNode, ServingPod
 from tokenfactory.sandbox.servers import pick_port
+from tokenfactory.sandbox.site import pick_network
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = "NVIDIA-H200"
@@ -28,12 +29,12 @@ class LargeFleet:
     """Pools of five pods with one GPU each, eight of them on a node with an exporter.
 
     Every pool runs a model of its own, so that no two pools share a label text. Pods live in
-    127.<network>.0.0/16, exporters in the next one, all on `port`.
+    127.<network>.0.0/16 on `port`, exporters in the next one on their usual port.
     """
 
     pools: int
     port: int
-    network: int = 40
+    network: int
     namespaces: int = 10
 
     @property
@@ -57,7 +58,6 @@ class LargeFleet:
                 product=PRODUCT,
                 gpus=GPUS_PER_NODE,
                 exporter_ip=_address(self.network + 1, number),
-                exporter_port=self.port,
             )
 
     def pods(self) -> Iterator[ServingPod]:
@@ -111,8 +111,8 @@ class LargeFleet:
 
 
 def free_fleet(pools: int) -> LargeFleet:
-    """A fleet on a port that nobody has."""
-    return LargeFleet(pools, pick_port())
+    """A fleet on a port and in a network that nobody has."""
+    return LargeFleet(pools, pick_port(), pick_network())
 
 
 @contextlib.contextmanager

@@ -62,7 +62,8 @@ class Desk:
         before, resource = self._pools.get(uid), read_pool(body)
         status = dict(body.get("status") or {})
         if before is not None and before.resource == resource:
-            self._pools[uid] = replace(before, status=status)
+            if status != before.status:  # the echo of our own write: one copy of it is enough
+                self._pools[uid] = replace(before, status=status)
             return
         self._pools[uid] = SeenPool(resource, status)
         self._tell(uid)

@@ -33,6 +33,7 @@ from tokenfactory.runtime.handlers import operator_settings, register
 from tokenfactory.runtime.informer import Informer
 from tokenfactory.runtime.inventory import Inventory, NodeStore, PodStore
 from tokenfactory.runtime.kube import Collection, Kube, connect
+from tokenfactory.runtime.memory import give_back_now_and_then
 from tokenfactory.runtime.poolrefs import GatewayPools
 from tokenfactory.runtime.presence import Sweeper, wait_for_resources
 from tokenfactory.runtime.publisher import Publisher, Writer
@@ -152,6 +153,7 @@ async def _run_until(stop: asyncio.Event, operator: Operator) -> None:
             operator.pods.run(),
             operator.nodes.run(),
             _watch_resources(operator),
+            give_back_now_and_then(),
             operator.elector.run(operator.lead) if operator.elector is not None else operator.lead(),
         )
     ]

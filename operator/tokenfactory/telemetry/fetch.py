@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
-import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp import ClientConnectionError, ClientError, ClientPayloadError, StreamReader
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
 
 from tokenfactory.model import Endpoint, Failure, FailureReason
 from tokenfactory.ports import Page
 from tokenfactory.telemetry.address import AddressRules, Reach, refuse, refuse_path
 from tokenfactory.telemetry.limits import KIB, FetchLimits
 from tokenfactory.telemetry.shelf import Shelf
+from tokenfactory.telemetry.slots import Slots
+from tokenfactory.telemetry.unpack import Refused, Unpacker
 
-HEADERS = {"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity", "User-Agent": "tokenfactory"}
-_STEP = 256 * KIB
+_HEADERS = "Accept: text/plain;version=0.0.4\r\nAccept-Encoding: identity\r\nUser-Agent: tokenfactory\r\n"
 
 
 class Fetcher:
@@ -44,34 +45,15 @@ class Fetcher:
         monotonic: Callable[[], float],
     ) -> None:
         self._limits = limits
-        self._rules = rules
         self._wall = wall
-        self._slots = _Slots(limits)
+        self._slots = Slots(limits)
         self._shelf = Shelf(limits, monotonic)
         self._flights: dict[Endpoint, asyncio.Task[Page | Failure]] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._rules = rules
+        self._open = False
 
     async def __aenter__(self) -> Self:
-        limits = self._limits
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            resolver=_NoNames(),
-            use_dns_cache=False,
-            socket_factory=self._open_socket,
-            keepalive_timeout=limits.keepalive_seconds,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            skip_auto_headers=("Content-Type",),
-            headers=HEADERS,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_seconds),
-            read_bufsize=64 * KIB,
-            max_line_size=limits.header_bytes // 2,
-            max_field_size=limits.header_bytes // 2,
-        )
+        self._open = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,9 +61,7 @@ class Fetcher:
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._open = False
 
     async def page(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
         """The endpoint's page, at most `max_age` seconds old, shared by all who ask within that time.
@@ -104,7 +84,7 @@ class Fetcher:
 
         Raises RuntimeError when used outside `async with`.
         """
-        if self._session is None:
+        if not self._open:
             raise RuntimeError("the fetcher is not open")
         refused = self._refuse(endpoint)
         if refused is not None:
@@ -112,12 +92,12 @@ class Fetcher:
         async with self._slots.take(endpoint.namespace):
             try:
                 async with asyncio.timeout(min(timeout, self._limits.deadline_seconds)):
-                    return await self._get(self._session, endpoint)
-            except _Refused as failure:
+                    return await self._get(endpoint)
+            except Refused as failure:
                 return self._fail(failure.reason, failure.detail)
             except TimeoutError:
                 return self._fail(FailureReason.TIMED_OUT, "no complete answer in time")
-            except (aiohttp.ClientError, OSError, ValueError) as error:
+            except (_NotConnected, ClientError, HttpProcessingError, OSError, ValueError) as error:
                 return self._fail(*_explain(error))
 
     async def _fly(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
@@ -126,79 +106,125 @@ class Fetcher:
             self._shelf.put(endpoint, result)
         return result
 
-    async def _get(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> Page:
-        host = f"[{endpoint.ip}]" if ":" in endpoint.ip else endpoint.ip
-        url = f"http://{host}:{endpoint.port}{endpoint.path}"
-        response = await session.get(url, allow_redirects=False)
-        at = self._wall()
-        try:
-            _refuse_response(response, self._limits)
-            body = await _read_body(response, self._limits)
-        except BaseException:
-            response.close()
-            raise
+    async def _get(self, endpoint: Endpoint) -> Page:
+        async with _open(endpoint, limits=self._limits, rules=self._rules) as answer:
+            at = self._wall()
+            _refuse_answer(answer, self._limits)
+            body = await _read_body(answer, self._limits)
         if not body:
-            raise _Refused(FailureReason.EMPTY_PAGE, "the answer has no body")
+            raise Refused(FailureReason.EMPTY_PAGE, "the answer has no body")
         return Page(body, at)
 
     def _refuse(self, endpoint: Endpoint) -> str | None:
         reach = Reach.NODE if endpoint.node_network else Reach.POD
         return refuse(endpoint.ip, endpoint.port, self._rules, reach=reach) or refuse_path(endpoint.path)
 
-    def _open_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """The last gate: no socket is opened for an address that no pod has, whoever asked for it."""
-        family, kind, protocol, _, address = info
-        if refuse(address[0], address[1], self._rules, reach=Reach.NODE) is not None:
-            raise OSError(errno.EACCES, "address refused")
-        return socket.socket(family, kind, protocol)
-
     def _fail(self, reason: FailureReason, detail: str) -> Failure:
         return Failure(at=self._wall(), reason=reason, detail=detail)
 
 
-class _Refused(Exception):
-    def __init__(self, reason: FailureReason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
+class _NotConnected(Exception):
+    """No connection came about; the text is the error's symbol, such as ECONNREFUSED."""
 
 
-class _NoNames(AbstractResolver):
-    """Targets are IP literals: a name that gets this far is not looked up."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Status and headers of an answer, and its body, which is still to be read."""
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        raise OSError(errno.EACCES, "names are not looked up")
+    status: int
+    headers: Mapping[str, str]
+    raw_headers: tuple[tuple[bytes, bytes], ...]
+    body: StreamReader
 
-    async def close(self) -> None:
-        return
-
-
-def _refuse_response(response: aiohttp.ClientResponse, limits: FetchLimits) -> None:
-    if 300 <= response.status < 400:
-        raise _Refused(FailureReason.REDIRECTED, f"HTTP {response.status}: redirects are not followed")
-    if response.status != 200:
-        raise _Refused(FailureReason.HTTP_STATUS, f"HTTP {response.status}")
-    if sum(len(name) + len(value) for name, value in response.raw_headers) > limits.header_bytes:
-        raise _Refused(FailureReason.LIMIT_EXCEEDED, f"headers over {limits.header_bytes} bytes")
-    if response.content_length is not None and response.content_length > limits.body_bytes:
-        raise _Refused(FailureReason.TOO_LARGE, f"body over {limits.body_bytes} bytes")
+    @property
+    def content_length(self) -> int | None:
+        text = self.headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() else None
 
 
-async def _read_body(response: aiohttp.ClientResponse, limits: FetchLimits) -> bytes:
+@asynccontextmanager
+async def _open(endpoint: Endpoint, *, limits: FetchLimits, rules: AddressRules) -> AsyncIterator[_Answer]:
+    """The answer to a GET; the connection ends with the block (docs/performance.md).
+
+    aiohttp's response parser without its session: a scrape has no use for pools, cookies, redirects, proxies
+    and names, and without them it costs half. uvicorn, which serves vLLM's pages, hangs up after five idle
+    seconds anyway, and idle connections of a large fleet would take 13 KiB each.
+
+    Raises _NotConnected, TimeoutError for a connection that takes too long, and what aiohttp raises for a
+    broken answer.
+    """
+    handler = await _connect(endpoint, limits, rules)
+    try:
+        handler.set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=64 * KIB,
+            max_line_size=limits.header_bytes // 2,
+            max_field_size=limits.header_bytes // 2,
+        )
+        if handler.transport is not None:
+            handler.transport.write(_render_request(endpoint))
+        yield await _read_head(handler)
+    finally:
+        handler.close()
+        handler._parser = None  # it holds the handler, too: a cycle that would keep the page for long
+
+
+async def _connect(endpoint: Endpoint, limits: FetchLimits, rules: AddressRules) -> ResponseHandler:
+    """The last gate: nothing is connected to but the address of a pod, whoever asked for it."""
+    if refuse(endpoint.ip, endpoint.port, rules, reach=Reach.NODE) is not None:
+        raise _NotConnected("EACCES")
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(limits.connect_seconds):
+            _, handler = await loop.create_connection(
+                partial(ResponseHandler, loop), endpoint.ip, endpoint.port
+            )
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise _NotConnected(errno.errorcode.get(error.errno or 0, "no connection")) from error
+    return handler
+
+
+async def _read_head(handler: ResponseHandler) -> _Answer:
+    while True:
+        message, body = await handler.read()
+        if not 100 <= message.code < 200 or message.code == 101:
+            return _Answer(message.code, message.headers, message.raw_headers, body)
+
+
+def _render_request(endpoint: Endpoint) -> bytes:
+    host = f"[{endpoint.ip}]" if ":" in endpoint.ip else endpoint.ip
+    return (
+        f"GET {endpoint.path} HTTP/1.1\r\nHost: {host}:{endpoint.port}\r\n{_HEADERS}Connection: close\r\n\r\n"
+    ).encode("ascii")
+
+
+def _refuse_answer(answer: _Answer, limits: FetchLimits) -> None:
+    if 300 <= answer.status < 400:
+        raise Refused(FailureReason.REDIRECTED, f"HTTP {answer.status}: redirects are not followed")
+    if answer.status != 200:
+        raise Refused(FailureReason.HTTP_STATUS, f"HTTP {answer.status}")
+    if sum(len(name) + len(value) for name, value in answer.raw_headers) > limits.header_bytes:
+        raise Refused(FailureReason.LIMIT_EXCEEDED, f"headers over {limits.header_bytes} bytes")
+    if answer.content_length is not None and answer.content_length > limits.body_bytes:
+        raise Refused(FailureReason.TOO_LARGE, f"body over {limits.body_bytes} bytes")
+
+
+async def _read_body(answer: _Answer, limits: FetchLimits) -> bytes:
     """The unpacked body. It grows in small steps, with the event loop free between them."""
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise _Refused(FailureReason.BAD_ENCODING, "an encoding that was not asked for")
-    unpacker = _Unpacker(limits) if encoding.endswith("gzip") else None
+        raise Refused(FailureReason.BAD_ENCODING, "an encoding that was not asked for")
+    unpacker = Unpacker(limits) if encoding.endswith("gzip") else None
     kept: list[bytes] = []
     size = 0
-    async for chunk in response.content.iter_any():
+    async for chunk in answer.body.iter_any():
         for piece in unpacker.unpack(chunk) if unpacker else (chunk,):
             size += len(piece)
             if size > limits.body_bytes:
-                raise _Refused(FailureReason.TOO_LARGE, f"body over {limits.body_bytes} bytes")
+                raise Refused(FailureReason.TOO_LARGE, f"body over {limits.body_bytes} bytes")
             kept.append(piece)
             await asyncio.sleep(0)
     if unpacker:
@@ -206,73 +232,15 @@ async def _read_body(response: aiohttp.ClientResponse, limits: FetchLimits) -> b
     return b"".join(kept)
 
 
-class _Unpacker:
-    """One gzip stream, at most `compressed_bytes` of it, unpacked in steps of bounded size."""
-
-    def __init__(self, limits: FetchLimits) -> None:
-        self._limit = limits.compressed_bytes
-        self._stream = zlib.decompressobj(wbits=31)
-        self._size = 0
-
-    def unpack(self, chunk: bytes) -> Iterator[bytes]:
-        self._size += len(chunk)
-        if self._size > self._limit:
-            raise _Refused(FailureReason.TOO_LARGE, f"compressed body over {self._limit} bytes")
-        while chunk:
-            try:
-                yield self._stream.decompress(chunk, _STEP)
-            except zlib.error:
-                raise _Refused(FailureReason.BAD_ENCODING, "not a valid gzip stream") from None
-            if self._stream.unused_data:
-                raise _Refused(FailureReason.BAD_ENCODING, "data after the gzip stream")
-            chunk = self._stream.unconsumed_tail
-
-    def finish(self) -> None:
-        if self._size and not self._stream.eof:
-            raise _Refused(FailureReason.BAD_ENCODING, "the gzip stream ends too early")
-
-
 def _explain(error: Exception) -> tuple[FailureReason, str]:
     """The failure behind an exception, without its text: that may quote the server."""
     match error:
-        case aiohttp.ClientConnectorError():
-            name = errno.errorcode.get(error.os_error.errno or 0, "no connection")
-            return FailureReason.UNREACHABLE, name
-        case aiohttp.ClientPayloadError():
+        case _NotConnected():
+            return FailureReason.UNREACHABLE, str(error)
+        case ClientPayloadError():
             return FailureReason.UNREACHABLE, "the body ended too early"
-        case aiohttp.ClientResponseError():
+        case HttpProcessingError():
             return FailureReason.UNREACHABLE, "not an HTTP answer within the limits"
-        case aiohttp.ClientConnectionError() | OSError():
+        case ClientConnectionError() | OSError():
             return FailureReason.UNREACHABLE, "the connection was lost"
     return FailureReason.UNREACHABLE, "the HTTP exchange failed"
-
-
-class _Slots:
-    """At most so many requests in all and so many per namespace.
-
-    A namespace queues for its own slots first, so it never has more than those in the common queue:
-    slow targets of one tenant can't hold up another's.
-    """
-
-    def __init__(self, limits: FetchLimits) -> None:
-        self._per_namespace = limits.in_flight_per_namespace
-        self._all = asyncio.Semaphore(limits.in_flight)
-        self._lanes: dict[str, _Lane] = {}
-
-    @asynccontextmanager
-    async def take(self, namespace: str) -> AsyncIterator[None]:
-        lane = self._lanes.setdefault(namespace, _Lane(asyncio.Semaphore(self._per_namespace)))
-        lane.users += 1
-        try:
-            async with lane.slots, self._all:
-                yield
-        finally:
-            lane.users -= 1
-            if not lane.users:
-                del self._lanes[namespace]
-
-
-@dataclass(slots=True)
-class _Lane:
-    slots: asyncio.Semaphore
-    users: int = 0

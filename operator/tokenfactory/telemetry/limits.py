@@ -31,8 +31,6 @@ class FetchLimits:
     """Bounds of one fetch (bytes, seconds) and of all fetches together (requests in flight, shared pages).
 
     `deadline_seconds` covers connecting, waiting and reading; waiting for a free slot comes before it.
-    `keepalive_seconds` is shorter than the five seconds after which uvicorn, which serves vLLM's pages, hangs
-    up: a kept connection could end under a request, and a large fleet's would take 13 KiB each.
     `share_seconds` is the longest that a page is kept for other callers, `share_bytes` the most of all pages.
     """
 
@@ -41,7 +39,6 @@ class FetchLimits:
     header_bytes: int = 16 * KIB
     deadline_seconds: float = 5.0
     connect_seconds: float = 2.0
-    keepalive_seconds: float = 4.0
     in_flight: int = 64
     in_flight_per_namespace: int = 8
     share_seconds: float = 15.0
