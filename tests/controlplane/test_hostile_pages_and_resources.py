@@ -454,7 +454,7 @@ def test_every_request_is_bare_and_carries_nothing_secret(evidence: Evidence) ->
         for post in evidence.posts.values()
         for line in post.requests[0].split(b"\r\n")[1:-2]
     }
-    assert heads == {b"host", b"accept", b"accept-encoding", b"user-agent"}
+    assert heads == {b"host", b"accept", b"accept-encoding", b"connection", b"user-agent"}
 
 
 @pytest.mark.parametrize("figure", FIGURES)
