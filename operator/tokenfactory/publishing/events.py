@@ -19,7 +19,7 @@ API_VERSION = "tokenfactory.dev/v1alpha1"
 NOTE_BYTES = 1024
 BURST = 25
 SECONDS_PER_EVENT = 300
-RECOVERED_FROM = (DenominatorState.WARMING_UP.value, DenominatorState.BLIND.value)
+TOLD = frozenset(state.value for state in DenominatorState if state is not DenominatorState.WARMING_UP)
 
 
 class EventType(StrEnum):
@@ -45,8 +45,9 @@ def transitions(
 ) -> tuple[EventToPost, ...]:
     """Events that `written` deserves when it replaces `published` (None: there was no status).
 
-    DenominatorHealthy: Warning for False, and for Blind after a verdict; Normal for the way back and for the
-    end of the warm-up. OptimizationsActive: Warning from True to False.
+    DenominatorHealthy: one for each change of state, Warning for False and Blind, else Normal; none for a
+    first status that is not False, none for WarmingUp, which is news of the operator and not of the pool,
+    and none for an invalid spec, which Ready tells. OptimizationsActive: Warning from True to False.
     """
     found = (
         _denominator(key, uid, published=published, written=written),
@@ -60,16 +61,14 @@ def _denominator(
 ) -> EventToPost | None:
     before = published_condition(published, "DenominatorHealthy")
     after = published_condition(written, "DenominatorHealthy")
-    was, now = before.get("status"), after.get("status")
     reason, earlier = after.get("reason"), before.get("reason")
-    if reason == earlier:
+    if reason == earlier or reason not in TOLD:
         return None
-    went_blind = reason == DenominatorState.BLIND.value and was in (Truth.TRUE.value, Truth.FALSE.value)
-    if now == Truth.FALSE.value or went_blind:
+    if after.get("status") == Truth.FALSE.value or (earlier and reason == DenominatorState.BLIND.value):
         return _event(key, uid, before=before, after=after, kind=EventType.WARNING)
-    if now == Truth.TRUE.value and (was == Truth.FALSE.value or earlier in RECOVERED_FROM):
-        return _event(key, uid, before=before, after=after, kind=EventType.NORMAL)
-    return None
+    if earlier is None:
+        return None
+    return _event(key, uid, before=before, after=after, kind=EventType.NORMAL)
 
 
 def _optimizations(

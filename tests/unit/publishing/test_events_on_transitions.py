@@ -37,12 +37,12 @@ def between(before: dict[str, Any] | None, after: dict[str, Any]) -> tuple[Event
         pytest.param(S.THROUGHPUT_COLLAPSED, S.LOW_DEMAND, "Normal", id="and so is the end of demand"),
         pytest.param(S.BLIND, S.HEALTHY, "Normal", id="seeing again is good news"),
         pytest.param(S.WARMING_UP, S.HEALTHY, "Normal", id="so is the end of the warm-up"),
-        pytest.param(S.HEALTHY, S.LOW_DEMAND, None, id="the day's rhythm is no news"),
+        pytest.param(S.HEALTHY, S.LOW_DEMAND, "Normal", id="the end of demand is told"),
         pytest.param(S.HEALTHY, S.HEALTHY, None, id="no transition, no Event"),
         pytest.param(S.THROUGHPUT_COLLAPSED, S.THROUGHPUT_COLLAPSED, None, id="a standing collapse neither"),
         pytest.param(S.HEALTHY, S.WARMING_UP, None, id="a lost baseline is told by the condition"),
-        pytest.param(S.WARMING_UP, S.BLIND, None, id="nothing was judged yet"),
-        pytest.param(S.SUSPENDED, S.HEALTHY, None, id="resuming was somebody's wish"),
+        pytest.param(S.WARMING_UP, S.BLIND, "Warning", id="going blind before the first verdict too"),
+        pytest.param(S.SUSPENDED, S.HEALTHY, "Normal", id="resuming is told"),
         pytest.param(None, S.HEALTHY, None, id="a first good verdict is expected"),
         pytest.param(None, S.WARMING_UP, None, id="a first warm-up too"),
         pytest.param(None, S.THROUGHPUT_COLLAPSED, "Warning", id="a first bad verdict warns"),
@@ -74,12 +74,12 @@ def test_a_required_optimization_that_is_lost_warns(
     assert [event.reason for event in events] == (["OptimizationMissing"] if posted else [])
 
 
-def test_suspending_and_an_invalid_spec_post_nothing() -> None:
+@pytest.mark.parametrize(("reason", "told"), [("Suspended", ["Suspended"]), ("InvalidSpec", [])])
+def test_suspending_is_told_and_an_invalid_spec_is_ready_s_to_tell(reason: str, told: list[str]) -> None:
     healthy = document(S.HEALTHY)
-    for reason in ("Suspended", "InvalidSpec"):
-        ended = render(closed(reason), healthy)
-        assert between(healthy, ended) == ()
-        assert between(ended, document(S.WARMING_UP)) == ()
+    ended = render(closed(reason), healthy)
+    assert [event.reason for event in between(healthy, ended)] == told
+    assert between(ended, document(S.WARMING_UP)) == ()
 
 
 def test_a_retry_after_a_crash_makes_the_same_event_and_the_next_collapse_another() -> None:
