@@ -66,7 +66,7 @@ class Deltas:
 def count_since(previous: Snapshot | None, current: Snapshot) -> Deltas:
     """What each series gained; without `previous` (or after a fall) that is its new value."""
     gains, reset = _gains(previous, current)
-    signals = array("d", bytes(8 * len(SIGNALS)))
+    signals = array("d", (0.0,) * len(SIGNALS))
     for index, slot in current.plan.signals:
         signals[slot] += gains[index]
     return Deltas(signals, array("d", [gains[index] for index in current.plan.places]), reset)

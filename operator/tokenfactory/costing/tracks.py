@@ -11,8 +11,9 @@ from tokenfactory.costing.counters import SLOT, Bucket, Plan, Snapshot, count_si
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import LatencySlice, Segment, Track
 from tokenfactory.costing.shares import Share
-from tokenfactory.model import Engine, EngineId, EngineReading, Level, Role, Signal
+from tokenfactory.model import Engine, EngineId, EngineReading, Histogram, Level, Role, Signal
 
+Families = frozenset[Signal | Histogram]
 _MOVED = tuple(SLOT[s] for s in (Signal.PROMPT_TOKENS, Signal.OUTPUT_TOKENS, Signal.INTER_TOKEN_SECONDS))
 
 
@@ -156,14 +157,19 @@ def _remember(track: Track, sight: Sight, *, reading: EngineReading, snapshot: S
         started_at=container.started_at if container else None,
         restarts=container.restarts if container else 0,
         snapshot=snapshot,
-        families=reading.families | frozenset(key.signal for key in reading.layout)
+        families=_join(reading.families, frozenset(key.signal for key in reading.layout))
         if track.snapshot is None or track.snapshot.plan is not snapshot.plan
-        else track.families | reading.families,
+        else _join(reading.families, track.families),
         running=reading.levels.get(Level.RUNNING, 0.0),
         waiting=reading.levels.get(Level.WAITING, 0.0),
         model=reading.info.get("model", ""),
         version=reading.info.get("version", ""),
     )
+
+
+def _join(shared: Families, others: Families) -> Families:
+    """Both, without a copy where there is nothing to add: the engines of a fleet share one set."""
+    return shared if others <= shared else shared | others
 
 
 def merge_buckets(steps: Iterable[Step]) -> LatencySlice | None:

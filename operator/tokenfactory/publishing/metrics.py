@@ -90,17 +90,17 @@ class PoolMetrics(Collector):
         self._used -= len(series) if series is not None else 0
 
     def collect(self) -> Iterator[Metric]:
-        """All families, with the samples of each pool."""
-        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {
-            name: CounterMetricFamily(PREFIX + name, text, labels=("namespace", "pool", *labels))
-            for name, (text, labels) in COUNTERS.items()
-        }
-        for name, (text, labels) in GAUGES.items():
-            families[name] = GaugeMetricFamily(PREFIX + name, text, labels=("namespace", "pool", *labels))
+        """All families, with the samples of each pool; one at a time, for a family of all pools is large."""
+        rows: dict[str, list[tuple[PoolKey, tuple[str, ...], float]]] = {}
         for key, series in sorted(self._pools.items()):
-            for family, labels, value in series.samples():
-                families[family].add_metric((key.namespace, key.name, *labels), value)
-        yield from families.values()
+            for name, labels, value in series.samples():
+                rows.setdefault(name, []).append((key, labels, value))
+        for kind, families in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):
+            for name, (text, names) in families.items():
+                family = kind(PREFIX + name, text, labels=("namespace", "pool", *names))
+                for key, labels, value in rows.pop(name, ()):
+                    family.add_metric((key.namespace, key.name, *labels), value)
+                yield family
         yield CounterMetricFamily(
             "tokenfactory_dropped_series",
             "Pool series that were left out because of the cap on all of them.",

@@ -33,7 +33,10 @@ def pick_network() -> int:
     """A number N such that 127.N.0.0/16 and the next network are not in use by another sandbox."""
     for number in random.sample(range(10, 250, 2), k=120):
         try:
-            with socket.create_server((f"127.{number}.0.2", 8000)):
+            with (
+                socket.create_server((f"127.{number}.0.2", 8000)),
+                socket.create_server((f"127.{number + 1}.0.2", 9400)),
+            ):
                 return number
         except OSError:
             continue

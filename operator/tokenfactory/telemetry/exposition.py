@@ -28,7 +28,7 @@ _PLAIN_LABELS = re.compile(rb'(?:\A|,)([^,="]++="[^"\\]*+")')
 _FOREIGN = re.compile(rb'\s*+(?:[<\[]|\{\s*+(?:\}|"[^"\n]*+"\s*+:))')
 _TYPE_LINE = re.compile(rb"^# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*+) ", re.MULTILINE)
 _ESCAPE = re.compile(rb'\\([\\n"])')
-_REMEMBERED = 4096
+_REMEMBERED = 1024
 _REMEMBERED_LENGTH = 512
 
 _Read = TypeVar("_Read")

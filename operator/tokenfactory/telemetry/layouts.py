@@ -18,6 +18,7 @@ V = TypeVar("V")
 
 Facts = tuple[tuple[str, str], ...]
 Layout = tuple[SeriesKey, ...]
+Moves = tuple[tuple[int, int, float], ...]
 
 
 class Kept(Generic[K, V]):
@@ -62,7 +63,7 @@ class Plan:
     """
 
     layout: Layout
-    moves: tuple[tuple[int, int, float], ...]
+    moves: Moves
     levels: tuple[tuple[int, Level], ...]
     families: frozenset[Signal | Histogram]
     model: str
@@ -71,16 +72,21 @@ class Plan:
 class Layouts:
     """The collector's memory of page shapes, in units of samples (plans), series (layouts) and facts."""
 
-    __slots__ = ("_facts", "_layouts", "plans")
+    __slots__ = ("_facts", "_layouts", "_moves", "plans")
 
     def __init__(self, *, capacity: int = 40_000) -> None:
         self.plans: Kept[Hashable, Plan] = Kept(capacity)
         self._layouts: Kept[Layout, Layout] = Kept(capacity)
+        self._moves: Kept[Moves, Moves] = Kept(capacity // 8)
         self._facts: Kept[Facts, Mapping[str, str]] = Kept(capacity // 8)
 
     def share(self, layout: Layout) -> Layout:
         """The layout equal to this one that other readings already hold."""
         return self._layouts.recall(layout, cost=len(layout), make=lambda: layout)
+
+    def share_moves(self, moves: Moves) -> Moves:
+        """The moves equal to these that other plans hold: pages of two models differ in names only."""
+        return self._moves.recall(moves, cost=len(moves), make=lambda: moves)
 
     def facts(self, facts: Facts) -> Mapping[str, str]:
         """The facts as a read-only mapping, one object for all engines that say the same."""

@@ -49,7 +49,7 @@ def draw_plan(
     slots = {key: slot for slot, key in enumerate(layout)}
     return Plan(
         layout=layout,
-        moves=tuple((place.sample, slots[place.key], place.factor) for place in places),
+        moves=layouts.share_moves(tuple((place.sample, slots[place.key], place.factor) for place in places)),
         levels=tuple(_place_levels(rows)),
         families=families,
         model=_find_model(rows),
