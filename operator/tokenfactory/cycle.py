@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from tokenfactory.costing.assess import Situation, assess
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.costing.prices import quote_fleet
+from tokenfactory.discovery.configmaps import config_maps_of
 from tokenfactory.discovery.fleet import find, withhold
 from tokenfactory.inspection.fleet import inspect
 from tokenfactory.judgement.judge import (
@@ -38,7 +40,7 @@ from tokenfactory.model import (
     Terms,
     Verdict,
 )
-from tokenfactory.ports import Inventory, PoolReferences, ReferencedPool
+from tokenfactory.ports import ConfigMapReader, Inventory, PoolReferences, ReferencedPool
 from tokenfactory.publishing.status import Subject
 
 
@@ -92,6 +94,7 @@ class Line:
         inventory: Inventory,
         collector: Collector,
         references: PoolReferences,
+        configs: ConfigMapReader,
         *,
         clock: Callable[[], float],
         watch: Stopwatch,
@@ -99,11 +102,12 @@ class Line:
         self._inventory = inventory
         self._collector = collector
         self._references = references
+        self._configs = configs
         self._clock = clock
         self._watch = watch
 
     async def run(self, order: Order, memory: Memory) -> Outcome:
-        """One cycle of one pool. Raises Unavailable when the API server can't be asked for a poolRef."""
+        """One cycle of one pool. Raises Unavailable when the API server can't be asked for what it needs."""
         pool = order.resource
         if isinstance(pool, InvalidPool):
             return self._close(order, judge_invalid(pool))
@@ -111,12 +115,7 @@ class Line:
         if isinstance(referenced, FleetProblem):
             quote = quote_fleet(pool, order.terms, Fleet())
             return self._close(order, judge_stalled(pool, referenced, quote))
-        with self._watch.stage("discover"):
-            fleet = find(
-                pool, order.terms, self._inventory, referenced=referenced, neighbours=order.neighbours
-            )
-        if order.withheld:
-            fleet = withhold(fleet, order.withheld)
+        fleet = await self._discover(order, pool, referenced)
         if pool.suspend:
             quote = quote_fleet(pool, order.terms, fleet)
             return self._close(order, judge_suspended(pool, order.terms, quote))
@@ -156,6 +155,22 @@ class Line:
             )
         outcome = self._close(order, verdict, fleet=fleet, inspected=inspected, economics=economics)
         return replace(outcome, memory=Memory(ledger=ledger, judge=judged, verdict=verdict))
+
+    async def _discover(self, order: Order, pool: Pool, referenced: ReferencedPool | None) -> Fleet:
+        """The fleet; where its engines use ConfigMaps, once more with what these say."""
+        look = partial(
+            find, pool, order.terms, self._inventory, referenced=referenced, neighbours=order.neighbours
+        )
+        with self._watch.stage("discover"):
+            fleet = look()
+        if order.withheld:
+            return withhold(fleet, order.withheld)
+        names = () if pool.suspend else config_maps_of(fleet)
+        if not names:
+            return fleet
+        read = {name: await self._configs.read(pool.key.namespace, name) for name in names}
+        with self._watch.stage("discover"):
+            return look(configs={name: item for name, item in read.items() if item is not None})
 
     async def _refer(self, pool: Pool) -> ReferencedPool | FleetProblem | None:
         if pool.pool_ref is None:

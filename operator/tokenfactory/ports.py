@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tokenfactory.model import Endpoint, Failure, FleetReason, LabelSelector, Node, Pod
+from tokenfactory.model import ConfigText, Endpoint, Failure, FleetReason, LabelSelector, Node, Pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,15 @@ class PoolReferences(Protocol):
 
     async def find(self, namespace: str, name: str) -> ReferencedPool | FleetReason:
         """POOL_REF_NOT_FOUND or POOL_REF_KIND_MISSING when it is not there. Raises Unavailable."""
+        ...
+
+
+class ConfigMapReader(Protocol):
+    """Reads the ConfigMaps that serving pods mount or take variables from, and no others."""
+
+    async def read(self, namespace: str, name: str) -> ConfigText | None:
+        """Its text, which may be some minutes old; None when it is not there or may not be read.
+
+        Raises Unavailable when the API server can't be asked and nothing is known from before.
+        """
         ...

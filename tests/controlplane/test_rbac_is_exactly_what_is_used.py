@@ -45,6 +45,35 @@ def shipped() -> frozenset[Right]:
     return rights_granted(documents, (OPERATOR_NAMESPACE, SERVICE_ACCOUNT))
 
 
+def use_a_config_map(scene: Scene) -> None:
+    """A pod of the pool that takes a variable from a ConfigMap."""
+    variable = {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "flags", "key": "a"}}}
+    container = {
+        "name": "vllm",
+        "image": "vllm/vllm-openai:v0.32.0",
+        "env": [variable],
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "with-flags", "namespace": NAMESPACE, "labels": {"app": "with-flags"}},
+        "spec": {
+            "nodeName": scene.fleet.nodes[0].name,
+            "automountServiceAccountToken": False,
+            "containers": [container],
+        },
+    }
+    pool = {
+        "apiVersion": "tokenfactory.dev/v1alpha1",
+        "kind": "InferencePool",
+        "metadata": {"name": "with-flags", "namespace": NAMESPACE},
+        "spec": {"selector": {"matchLabels": {"app": "with-flags"}}},
+    }
+    scene.cluster.apply(pool)
+    assert scene.plane.kubectl("create", "-f", "-", input=json.dumps(pod)).returncode == 0
+
+
 @pytest.fixture(scope="module")
 def requests(assets: Assets) -> Iterator[tuple[AuditEvent, ...]]:
     """Everything that was asked of the API server while the operator did everything that it does."""
@@ -58,6 +87,7 @@ def requests(assets: Assets) -> Iterator[tuple[AuditEvent, ...]]:
         )
         assert scene.plane.kubectl("create", "-f", "-", input=json.dumps(THEIR_POOL)).returncode == 0
         scene.cluster.apply(BY_REFERENCE)
+        use_a_config_map(scene)
         scene.start_operator()
         scene.wait_for(
             "all that is required is active",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenfactory.discovery.border import ITEMS, mapping, mappings, seconds, text, whole
+from tokenfactory.discovery.configmaps import UNKNOWN_VARIABLES, project_use
 from tokenfactory.model import Container
 
 IMAGE_LENGTH = 1024
@@ -19,18 +20,18 @@ MIG_PREFIX = "nvidia.com/mig-"
 UNKNOWN_ARGUMENTS = "$(=)"
 """Stands for arguments over the limits: a variable that no environment can hold, so it stays unknown."""
 
-UNKNOWN_VARIABLES = "*"
-"""In `opaque_env`: envFrom brings variables whose names the pod does not say."""
-
 SERVING_PORT_NAMES = frozenset(
     {"metrics", "http", "http1", "http-api", "api", "openai", "vllm", "modelserver"}
 )
 
 
 def project_container(
-    body: Mapping[str, Any], *, status: Mapping[str, Any], sidecar: bool = False
+    body: Mapping[str, Any], *, status: Mapping[str, Any], volumes: object = (), sidecar: bool = False
 ) -> Container:
-    """The frozen projection of one container. Never raises; see `project_pod`."""
+    """The frozen projection of one container. Never raises; see `project_pod`.
+
+    `volumes` are the pod's, for the ConfigMaps that are mounted.
+    """
     command, args = _command_line(body)
     env, opaque_env = _environment(body)
     running = mapping(status, "state", "running")
@@ -49,6 +50,7 @@ def project_container(
         restarts=whole(status.get("restartCount"), most=2**31) or 0,
         started_at=seconds(running.get("startedAt")),
         sidecar=sidecar,
+        config=project_use(body, volumes, (name for name, _ in env)),
     )
 
 

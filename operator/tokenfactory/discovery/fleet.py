@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
+from tokenfactory.discovery.configmaps import configure
 from tokenfactory.discovery.engines import Access, Shape, place, shape_of
 from tokenfactory.discovery.exporters import find_exporters
 from tokenfactory.discovery.gpus import gpus_held
 from tokenfactory.discovery.problems import list_problems
 from tokenfactory.model import (
+    ConfigText,
     Container,
     Engine,
     Fleet,
@@ -25,6 +28,7 @@ from tokenfactory.ports import Inventory, ReferencedPool
 
 MOST_PODS = 10_000
 FINISHED = frozenset({"Succeeded", "Failed"})
+NOT_READ: Mapping[str, ConfigText] = MappingProxyType({})
 
 
 def find(
@@ -34,9 +38,11 @@ def find(
     *,
     referenced: ReferencedPool | None = None,
     neighbours: Sequence[tuple[str, LabelSelector]] = (),
+    configs: Mapping[str, ConfigText] = NOT_READ,
 ) -> Fleet:
     """The pool's fleet, from its own namespace only, sorted by pod name, each UID once.
 
+    `configs` are those ConfigMaps of the namespace that were read (see `config_maps_of`), by name.
     `neighbours` are the other pools of the namespace by name, for what is selected twice. Finished pods and
     pods without a node hold no GPU and are left out. Past 10,000 pods the rest is left out, and said so.
     """
@@ -44,7 +50,7 @@ def find(
     if selector is None:
         return Fleet(problems=(FleetProblem(FleetReason.POOL_REF_NOT_FOUND, "spec.poolRef names no pool"),))
     selected = _select(inventory.pods(pool.key.namespace, selector), pool.key.namespace)
-    kept = selected[:MOST_PODS]
+    kept = [configure(item, configs) for item in selected[:MOST_PODS]]
     access = Access(
         port=pool.metrics_port,
         path=pool.metrics_path,

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenfactory.discovery.border import ITEMS, mapping, mappings, text
 from tokenfactory.discovery.capabilities import capability_of
-from tokenfactory.discovery.configmaps import Body, ConfigMaps, mounted_files, with_environment
+from tokenfactory.discovery.configmaps import Body, ConfigMaps
 from tokenfactory.discovery.controllers import drafts_of
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
@@ -101,8 +101,8 @@ def _template(
 ) -> PodTemplate:
     metadata = mapping(body, "metadata")
     namespace, kind = text(metadata.get("namespace")), text(body.get("kind"))
-    containers = [_container(item, draft, maps, namespace) for item in mappings(draft.spec.get("containers"))]
-    early = [_container(item, draft, maps, namespace) for item in mappings(draft.spec.get("initContainers"))]
+    containers = [_container(item, draft) for item in mappings(draft.spec.get("containers"))]
+    early = [_container(item, draft) for item in mappings(draft.spec.get("initContainers"))]
     pod = project_pod(
         {
             "metadata": {
@@ -114,6 +114,7 @@ def _template(
             "status": body.get("status") if kind == "Pod" else {},
         }
     )
+    pod = maps.configure(pod)
     product, capability = _gpu(draft.spec, nodes.get(pod.node_name))
     return PodTemplate(
         document=position,
@@ -122,25 +123,21 @@ def _template(
         path=draft.path,
         part=text(draft.part),
         pod=pod,
-        files={
-            text(item.get("name")): mounted_files(draft.spec, item, maps, namespace)
-            for item in (*containers, *early)
-        },
+        files={item.name: dict(item.files) for item in pod.containers},
         gpu_product=product,
         capability_major=capability,
     )
 
 
-def _container(item: Body, draft: Draft, maps: ConfigMaps, namespace: str) -> dict[str, Any]:
-    """With the controller's variables, which the written ones outrank, and those of known ConfigMaps."""
+def _container(item: Body, draft: Draft) -> dict[str, Any]:
+    """With the controller's variables, which the written ones outrank."""
     names = {each.get("name") for each in mappings(item.get("env"))}
     added = [
         {"name": name, "valueFrom": {}} if value is None else {"name": name, "value": value}
         for name, value in draft.env
         if name not in names
     ]
-    full = {**item, "env": [*added, *mappings(item.get("env"))]}
-    return with_environment(full, maps, namespace)
+    return {**item, "env": [*added, *mappings(item.get("env"))]}
 
 
 def _gpu(spec: Body, node: Node | None) -> tuple[str | None, int | None]:

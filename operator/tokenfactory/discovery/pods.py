@@ -49,12 +49,13 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Con
     """Containers and restartable init containers (sidecars); other init containers are gone while serving."""
     main = _by_name(status.get("containerStatuses"))
     early = _by_name(status.get("initContainerStatuses"))
+    volumes = spec.get("volumes")
     found = [
-        project_container(item, status=main.get(text(item.get("name")), {}))
+        project_container(item, status=main.get(text(item.get("name")), {}), volumes=volumes)
         for item in mappings(spec.get("containers"))
     ]
     found += [
-        project_container(item, status=early.get(text(item.get("name")), {}), sidecar=True)
+        project_container(item, status=early.get(text(item.get("name")), {}), volumes=volumes, sidecar=True)
         for item in mappings(spec.get("initContainers"))
         if item.get("restartPolicy") == "Always"
     ]

@@ -75,13 +75,14 @@ def _template(engine: Engine, product: str | None) -> tuple[object, ...]:
         container.args,
         container.env,
         container.opaque_env,
+        container.files,
     )
 
 
 def _inspect(engine: Engine, product: str | None, labels: Mapping[str, str]) -> Findings:
     """What the one server of the container was told; opaque where there is no such one."""
     container = engine.container
-    programs = read_programs(container, {})
+    programs = read_programs(container, dict(container.files))
     reason = next((program.opaque for program in programs if program.opaque), "")
     servers = [match for program in programs if (match := _server(program, engine, labels)) is not None]
     if reason or not servers:

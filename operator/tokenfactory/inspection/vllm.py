@@ -44,6 +44,6 @@ def _in_context(command: Command, declaration: Declaration) -> Declaration:
             declaration,
             state=DeclarationState.OPAQUE,
             source=CONFIG_FILE,
-            explanation="no flag asks for it, but a configuration file may, which is not read yet",
+            explanation="no flag asks for it; vLLM reads a file as --config FILE only, not as --config=FILE",
         )
     return declaration

@@ -12,9 +12,70 @@ from tokenfactory.model.requests import OptimizationName
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True)
+class EnvSource:
+    """One `envFrom` entry. `config_map` is empty for a Secret, and for what can't be read."""
+
+    config_map: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvKey:
+    """A variable from a ConfigMap's key, written after the first `after` literal variables."""
+
+    variable: str
+    config_map: str
+    key: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileMount:
+    """What one ConfigMap puts below `path`: all its keys, or (key, relative path) `items` of it.
+
+    `below` is the mount's subPath.
+    """
+
+    path: str
+    below: str
+    config_map: str
+    items: tuple[tuple[str, str], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigUse:
+    """The ConfigMaps that a container takes variables and files from."""
+
+    sources: tuple[EnvSource, ...] = ()
+    keys: tuple[EnvKey, ...] = ()
+    mounts: tuple[FileMount, ...] = ()
+
+    def names(self) -> frozenset[str]:
+        """The ConfigMaps, by name."""
+        named = (
+            *(source.config_map for source in self.sources),
+            *(key.config_map for key in self.keys),
+            *(mount.config_map for mount in self.mounts),
+        )
+        return frozenset(name for name in named if name)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigText:
+    """A ConfigMap's text entries. `edited_at` is the Unix time of its last change, None when not known."""
+
+    data: Mapping[str, str]
+    edited_at: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """The few fields of a container that inspection and discovery read. Env holds literal values only."""
+    """The few fields of a container that inspection and discovery read.
+
+    `env` holds literal values, and those of ConfigMaps once they were read; `files` the mounted ones as
+    (container path, text). `config` says which ConfigMaps those are, None when there is none.
+    """
 
     name: str
     image: str
@@ -30,6 +91,8 @@ class Container:
     restarts: int = 0
     started_at: float | None = None
     sidecar: bool = False
+    config: ConfigUse | None = None
+    files: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

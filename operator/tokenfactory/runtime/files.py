@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
+from tokenfactory.discovery.configmaps import ConfigMaps
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
 from tokenfactory.discovery.poolref import read_referenced_pool
 from tokenfactory.errors import InvalidSpec, UnreadableInput
-from tokenfactory.model import Endpoint, Failure, FailureReason, FleetReason, Node, Pod
+from tokenfactory.model import ConfigText, Endpoint, Failure, FailureReason, FleetReason, Node, Pod
 from tokenfactory.ports import Page, ReferencedPool
 from tokenfactory.runtime.informer import uid_of
 from tokenfactory.runtime.inventory import Inventory, NodeStore, PodStore
@@ -144,6 +145,16 @@ class FileReferences:
             return read_referenced_pool(body)
         except InvalidSpec:
             return FleetReason.POOL_REF_NOT_FOUND
+
+
+class FileConfigMaps:
+    """Fills `ports.ConfigMapReader` from the given objects."""
+
+    def __init__(self, objects: Iterable[Body]) -> None:
+        self._maps = ConfigMaps(objects)
+
+    async def read(self, namespace: str, name: str) -> ConfigText | None:
+        return self._maps.find(namespace, name)
 
 
 class NoStopwatch:

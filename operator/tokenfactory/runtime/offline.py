@@ -16,6 +16,7 @@ from tokenfactory.publishing.samples import samples
 from tokenfactory.publishing.status import Subject, render
 from tokenfactory.runtime.files import (
     FileClock,
+    FileConfigMaps,
     FilePages,
     FileReferences,
     Frame,
@@ -74,6 +75,7 @@ class Replay:
             self._stock.inventory,
             Collector(self._pages),
             FileReferences((*given, *bodies)),
+            FileConfigMaps((*given, *bodies)),
             clock=self._clock,
             watch=NoStopwatch(),
         )

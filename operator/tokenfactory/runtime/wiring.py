@@ -26,6 +26,7 @@ from tokenfactory.model import Node, Pod
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OperatorMetrics
 from tokenfactory.runtime import http
+from tokenfactory.runtime.configmaps import ClusterConfigMaps
 from tokenfactory.runtime.counted import CountedCollector
 from tokenfactory.runtime.desk import Desk
 from tokenfactory.runtime.election import Elector
@@ -81,6 +82,7 @@ class Operator:
             self.inventory,
             CountedCollector(Collector(self.fetcher), self.metrics),
             GatewayPools(self.kube),
+            ClusterConfigMaps(self.kube, clock=time.time),
             clock=time.time,
             watch=self.metrics,
         )
