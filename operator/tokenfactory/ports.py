@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tokenfactory.model import ConfigText, Endpoint, Failure, FleetReason, LabelSelector, Node, Pod
@@ -62,4 +62,20 @@ class ConfigMapReader(Protocol):
 
         Raises Unavailable when the API server can't be asked and nothing is known from before.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What an administrator mounted for one server: a bearer token, the path of a CA bundle, or both."""
+
+    token: str = field(default="", repr=False)
+    ca_file: str = ""
+
+
+class Credentials(Protocol):
+    """Credentials by the name that a TokenFactory gives. Reads files: not to be called in the event loop."""
+
+    def find(self, name: str) -> Credential | None:
+        """None when nothing usable is mounted under this name."""
         ...

@@ -181,6 +181,20 @@ def test_scheduling_and_resources_are_passed_on_as_they_are(helm: Helm, tmp_path
     assert operator_container(objects)["resources"] == resources
 
 
+def test_credentials_of_any_name_are_mounted_where_the_operator_looks_for_them(
+    helm: Helm, tmp_path: Path
+) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(json.dumps({"credentials": [{"name": "thanos", "secretName": "thanos-reader"}]}))
+    objects = read_objects(helm.template("--values", str(values)))
+    (mount,) = operator_container(objects)["volumeMounts"]
+    (volume,) = objects[DEPLOYMENT]["spec"]["template"]["spec"]["volumes"]
+    assert mount["mountPath"] == f"{Settings().credentials_directory}/thanos"
+    assert mount["readOnly"] is True
+    assert mount["name"] == volume["name"]
+    assert volume["secret"] == {"secretName": "thanos-reader", "optional": True, "defaultMode": 0o444}
+
+
 @pytest.mark.parametrize(
     ("value", "named"),
     [
@@ -197,6 +211,7 @@ def test_scheduling_and_resources_are_passed_on_as_they_are(helm: Helm, tmp_path
         ("image.repository=operator:1.0", "repository"),
         ("image.digest=latest", "digest"),
         ("resources.limit.memory=1Gi", "limit"),
+        ("credentials[0].name=../etc,credentials[0].secretName=x", "credentials"),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_by_name(helm: Helm, value: str, named: str) -> None:

@@ -22,6 +22,11 @@ LABEL_PREFIX = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 LABEL_KEY = rf"^({LABEL_PREFIX}/)?{LABEL_NAME}$"
 LABEL_VALUE = rf"^({LABEL_NAME})?$"
 OBJECT_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+SERVER_URL = (
+    r"^https?://([A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
+    r"(:[0-9]{1,5})?(/[-A-Za-z0-9._~/]{0,200})?$"
+)
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 ISO_DATE = r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 
@@ -61,6 +66,23 @@ Date: TypeAlias = Annotated[
     Field(max_length=10, pattern=ISO_DATE),
     AfterValidator(check_date),
     WithJsonSchema({"type": "string", "format": "date", "maxLength": 10, "pattern": ISO_DATE}),
+]
+SecretName: TypeAlias = Annotated[
+    str,
+    Spelled(
+        DNS_LABEL,
+        "must be the name of a mounted credential: lower case letters, digits and '-', never a path",
+        63,
+    ),
+]
+ServerURL: TypeAlias = Annotated[
+    str,
+    Spelled(
+        SERVER_URL,
+        "must be http:// or https://, a host, and no user, query or fragment,"
+        " such as https://prometheus.monitoring:9090",
+        512,
+    ),
 ]
 Price: TypeAlias = Annotated[str, DecimalText(above="0", example="2.65")]
 FractionOfBaseline: TypeAlias = Annotated[str, DecimalText(at_least="0.1", at_most="0.7", example="0.5")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -18,23 +17,24 @@ from tokenfactory.api.common import (
     ObjectName,
     Optimizations,
     Price,
+    SecretName,
+    ServerURL,
     WindowSeconds,
     Words,
 )
 from tokenfactory.api.rules import Rule, Spec, UniqueBy, UniqueItems
 from tokenfactory.api.texts import DecimalText, Spelled
-from tokenfactory.model import PriceSource
-
-
-class TelemetryMode(StrEnum):
-    """How metrics pages are read."""
-
-    DIRECT = "Direct"
-
+from tokenfactory.model import PriceSource, TelemetryMode
 
 NodeLabelValue: TypeAlias = Annotated[
     str,
     Spelled(LABEL_VALUE, "must be the value of a node label: letters, digits, '-', '_' and '.'", 63),
+]
+
+
+SeriesLabel: TypeAlias = Annotated[
+    str,
+    Spelled("^[a-zA-Z_][a-zA-Z0-9_]{0,62}$", "must be the name of a Prometheus label, such as pod", 63),
 ]
 
 
@@ -214,19 +214,58 @@ class DCGM(Spec):
     )
 
 
+class PrometheusLabels(Spec):
+    """Labels that Prometheus puts on every series of a pod that it scrapes."""
+
+    namespace: SeriesLabel = Field("namespace", description="Label that holds the pod's namespace.")
+    pod: SeriesLabel = Field("pod", description="Label that holds the pod's name.")
+
+
+class PrometheusServer(Spec):
+    """A Prometheus, or anything that answers its query API."""
+
+    url: ServerURL = Field(
+        description="Where its API is, without /api/v1, such as https://prometheus.monitoring:9090."
+    )
+    credentials_name: SecretName | None = Field(
+        None,
+        description="Name of a credential that is mounted into the operator: a Secret with token, ca.crt or"
+        " both.",
+    )
+    tenant: (
+        Annotated[str, Spelled(r"^[-A-Za-z0-9_.|]*$", "must be letters, digits, '-', '_', '.' or '|'", 150)]
+        | None
+    ) = Field(None, description="Tenant that is asked, sent as X-Scope-OrgID: for Mimir, Cortex and Thanos.")
+    labels: PrometheusLabels | None = Field(
+        None, description="Labels that tell pods apart. namespace and pod when left out."
+    )
+
+
 class Telemetry(Spec):
     """How metrics pages are read."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.mode != 'Prometheus' || has(self.prometheus)",
+            "mode Prometheus needs prometheus.url: add it, or set mode to Direct",
+            lambda telemetry: (
+                telemetry.mode is not TelemetryMode.PROMETHEUS or telemetry.prometheus is not None
+            ),
+            ".mode",
+        ),
+    )
+
     mode: TelemetryMode = Field(
-        TelemetryMode.DIRECT, description="Direct: the operator reads each pod's page itself."
+        TelemetryMode.DIRECT,
+        description="Direct: the operator reads each pod's page itself. Prometheus: it asks prometheus.url"
+        " for what was scraped there.",
     )
     scrape_interval_seconds: StrictInt = Field(
         15,
         ge=5,
         le=300,
         description="Longest time between two reads of a page, in seconds. Pools with short windows are read"
-        " at least"
-        " every windowSeconds/5.",
+        " at least every windowSeconds/5. With mode Prometheus: the interval at which Prometheus scrapes.",
     )
     allow_host_network: StrictBool = Field(
         False,
@@ -234,6 +273,9 @@ class Telemetry(Spec):
         " matches always are.",
     )
     dcgm: DCGM | None = Field(None, description="Where the GPUs' own metrics come from.")
+    prometheus: PrometheusServer | None = Field(
+        None, description="The Prometheus that has scraped the pods. Needed with mode Prometheus."
+    )
 
 
 class PoolDefaults(Spec):

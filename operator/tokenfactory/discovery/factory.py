@@ -23,6 +23,7 @@ from tokenfactory.model import (
     OwnershipEntry,
     PowerTerms,
     PriceEntry,
+    PrometheusTerms,
     Reference,
     ReferencePoint,
     TelemetryTerms,
@@ -126,4 +127,17 @@ def _telemetry(written: api.Telemetry) -> TelemetryTerms:
         dcgm_selectors=(read_selector(dcgm.selector),) if dcgm.selector else built_in.dcgm_selectors,
         dcgm_port=dcgm.port,
         dcgm_sample_interval_seconds=dcgm.sample_interval_seconds,
+        mode=written.mode,
+        prometheus=_prometheus(written.prometheus) if written.prometheus else None,
+    )
+
+
+def _prometheus(written: api.PrometheusServer) -> PrometheusTerms:
+    labels = written.labels or api.PrometheusLabels()
+    return PrometheusTerms(
+        url=written.url.rstrip("/"),
+        credentials_name=written.credentials_name or "",
+        tenant=written.tenant or "",
+        namespace_label=labels.namespace,
+        pod_label=labels.pod,
     )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from tokenfactory.model import Factory, OptimizationName, Pool, Requirement, Terms
+from tokenfactory.model import (
+    Factory,
+    OptimizationName,
+    Pool,
+    Requirement,
+    TelemetryMode,
+    TelemetryTerms,
+    Terms,
+)
 
 DEFAULT_FACTORY = "default"
 DEFAULT_WINDOW_SECONDS = 300
@@ -19,7 +27,8 @@ def resolve(pool: Pool, factories: Mapping[str, Factory], *, broken: Collection[
 
     A factory that the pool names and that is not there, or that is broken (named or `default`), gives
     `factory=None`: no price, no fallback. An empty list of optimizations is the same as none given. An
-    endpoint is read at least five times a window, but not more often than every 5 s.
+    endpoint is read at least five times a window, but not more often than every 5 s; what Prometheus scraped
+    is not there more often than Prometheus scrapes.
     """
     name = pool.factory_name or DEFAULT_FACTORY
     factory = factories.get(name)
@@ -31,10 +40,7 @@ def resolve(pool: Pool, factories: Mapping[str, Factory], *, broken: Collection[
     return Terms(
         factory=factory,
         window_seconds=window,
-        scrape_interval_seconds=max(
-            SHORTEST_INTERVAL_SECONDS,
-            min(float(said.telemetry.scrape_interval_seconds), window / SCRAPES_PER_WINDOW),
-        ),
+        scrape_interval_seconds=_interval(said.telemetry, window),
         requirements=pool.optimizations or said.default_optimizations or ALL_PREFERRED,
         collapse_fraction=collapse.fraction_of_baseline or default.fraction_of_baseline or DEFAULT_FRACTION,
         collapse_for_seconds=float(
@@ -42,3 +48,10 @@ def resolve(pool: Pool, factories: Mapping[str, Factory], *, broken: Collection[
         ),
         telemetry=said.telemetry,
     )
+
+
+def _interval(telemetry: TelemetryTerms, window: int) -> float:
+    said = float(telemetry.scrape_interval_seconds)
+    if telemetry.mode is TelemetryMode.PROMETHEUS:
+        return said
+    return max(SHORTEST_INTERVAL_SECONDS, min(said, window / SCRAPES_PER_WINDOW))

@@ -43,6 +43,13 @@ class PriceSource(StrEnum):
     REFERENCE = "Reference"
 
 
+class TelemetryMode(StrEnum):
+    """How metrics pages are read."""
+
+    DIRECT = "Direct"
+    PROMETHEUS = "Prometheus"
+
+
 class SelectorOperator(StrEnum):
     IN = "In"
     NOT_IN = "NotIn"
@@ -210,6 +217,20 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusTerms:
+    """A Prometheus to be asked. `credentials_name` names a mounted credential, empty: none.
+
+    `namespace_label` and `pod_label` are the labels that Prometheus puts on the series of a pod.
+    """
+
+    url: str
+    credentials_name: str = ""
+    tenant: str = ""
+    namespace_label: str = "namespace"
+    pod_label: str = "pod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryTerms:
     scrape_interval_seconds: int = 15
     allow_host_network: bool = False
@@ -219,6 +240,8 @@ class TelemetryTerms:
     )
     dcgm_port: int = 9400
     dcgm_sample_interval_seconds: int = 30
+    mode: TelemetryMode = TelemetryMode.DIRECT
+    prometheus: PrometheusTerms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         default=20_000, ge=1, description="serving pods scraped in all; pools beyond it say so"
     )
 
+    credentials_directory: str = Field(
+        default="/etc/tokenfactory/credentials",
+        description="folder of mounted credentials: <credentialsName>/token and <credentialsName>/ca.crt",
+    )
+
     @field_validator("denied_networks")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
