@@ -91,7 +91,7 @@ class Memory:
             values = [float(text) for text in texts if text]
         except ValueError:
             return None
-        return Cut(_digest(heads), _digest(filter(None, loose)), values)
+        return Cut(_digest(heads), _digest(filter(None, loose)), values) if values else None
 
     def recall(self, cut: Cut) -> Columns | None:
         """The page's columns, when a page of its shape was learned."""
