@@ -56,15 +56,23 @@ def _flatten(document: Any, path: Path) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedPage:
+    """A page and the Unix time at which it was rendered."""
+
+    body: bytes
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """The pages that were saved at one Unix time, by file stem (`<pod>_<port>`, `<node>_dcgm`).
 
-    `objects` is the frame's own `objects.yaml`: the pods and nodes from then on.
+    `objects` are the frame's own (its `objects.yaml`): the pods and nodes from then on.
     """
 
     at: float
-    pages: Mapping[str, Path]
-    objects: Path | None = None
+    pages: Mapping[str, Path | SavedPage]
+    objects: Path | tuple[Body, ...] | None = None
 
 
 def read_frames(directory: Path) -> tuple[Frame, ...]:
@@ -121,10 +129,12 @@ class FilePages:
             if endpoint.ip in self._exporter_nodes
             else f"{self._names.get(endpoint.ip, '')}_{endpoint.port}"
         )
-        path = self.frame.pages.get(stem) if self.frame else None
-        if path is None:
+        saved = self.frame.pages.get(stem) if self.frame else None
+        if saved is None:
             return Failure(at=self._clock(), reason=FailureReason.UNREACHABLE, detail=f"no file {stem}.prom")
-        return Page(path.read_bytes(), self._clock())
+        if isinstance(saved, SavedPage):
+            return Page(saved.body, saved.at)
+        return Page(saved.read_bytes(), self._clock())
 
 
 class FileReferences:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tokenfactory.cycle import Line, Memory, Order
@@ -49,14 +50,26 @@ class Result:
             ],
         }
 
+    def line(self) -> dict[str, Any]:
+        """As a replayed movie prints it: the time, the status, and its findings."""
+        return {"t": self.at, "status": dict(self.status), "findings": self.status.get("findings", [])}
+
 
 class Replay:
     """Pools, objects and frames, run through the same line as the operator's.
 
-    Building one raises InvalidSpec for a bad TokenFactory.
+    `interval` is the time between two frames where it is not the TokenFactory's scrape interval. Building
+    one raises InvalidSpec for a bad TokenFactory.
     """
 
-    def __init__(self, resources: Iterable[Mapping[str, Any]], objects: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        resources: Iterable[Mapping[str, Any]],
+        objects: Iterable[Mapping[str, Any]],
+        *,
+        interval: float | None = None,
+    ) -> None:
+        self._interval = interval
         given = tuple(objects)
         bodies = tuple(resources)
         self._factories: dict[str, Factory] = {}
@@ -93,8 +106,10 @@ class Replay:
         for frame in frames:
             self._clock.now = frame.at
             self._pages.frame = frame
-            if frame.objects is not None:
+            if isinstance(frame.objects, Path):
                 self._fill(read_objects([frame.objects]))
+            elif frame.objects is not None:
+                self._fill(frame.objects)
             results += [
                 await self._cycle(resource, frame.at)
                 for resource in sorted(self._pools, key=lambda pool: pool.key)
@@ -113,6 +128,8 @@ class Replay:
 
     async def _cycle(self, resource: Resource, at: float) -> Result:
         terms = resolve(resource, self._factories) if isinstance(resource, Pool) else Terms(factory=Factory())
+        if self._interval is not None:
+            terms = replace(terms, scrape_interval_seconds=self._interval)
         order = Order(resource=resource, terms=terms, neighbours=self._neighbours(resource))
         outcome = await self._line.run(order, self._memories.get(resource.key, Memory()))
         self._memories[resource.key] = outcome.memory
