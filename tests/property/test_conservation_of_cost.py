@@ -13,7 +13,7 @@ from tests.unit.costing.synthetic import POOL, T0, Sim, SimPod
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.window import Span, view
 from tokenfactory.measure import Known, Missing
-from tokenfactory.model import CostBasis, Economics, Tokens
+from tokenfactory.model import CostBasis, Economics, Role, Tokens
 
 END = T0 + 450
 
@@ -146,3 +146,28 @@ def test_the_cost_per_million_is_the_price_over_the_tokens_of_a_gpu_hour(
     cost, per_gpu = economics.cost.per_million[CostBasis.TOTAL], economics.throughput.per_gpu
     if isinstance(cost, Known) and isinstance(per_gpu, Known):
         assert float(cost.value) == pytest.approx(2 / (per_gpu.value * 0.0036), rel=1e-12)
+
+
+@given(fleets, losses, st.sampled_from((Role.AGGREGATED, Role.PREFILL)))
+@few
+def test_input_and_output_add_up_to_the_whole_cost(
+    fleet: tuple[SimPod, ...], lost: frozenset[tuple[int, int]], first: Role
+) -> None:
+    """§7: whatever the roles, restarts and products, each half's cost over its own tokens is the whole."""
+    others = Role.DECODE if first is Role.PREFILL else Role.AGGREGATED
+    roles = (first, *(others for _ in fleet[1:]))
+    economics = run(
+        tuple(replace(pod, role=role) for pod, role in zip(fleet, roles, strict=True)), lost
+    ).history[-1]
+    cost, tokens = economics.cost, economics.throughput.tokens
+    total, of_input, of_output = (
+        cost.per_million[CostBasis.TOTAL],
+        cost.per_million_input,
+        cost.per_million_output,
+    )
+    if not (isinstance(tokens, Known) and isinstance(total, Known)):
+        return
+    into = tokens.value.uncached_input + tokens.value.cached_input
+    if isinstance(of_input, Known) and isinstance(of_output, Known):
+        halves = float(of_input.value) * into + float(of_output.value) * tokens.value.output
+        assert halves == pytest.approx(float(total.value) * tokens.value.total, rel=1e-9)

@@ -57,6 +57,8 @@ def full_pool_status() -> dict[str, Any]:
             "perMillionTokens": "0.1228",
             "perMillionTokensUncached": "0.21",
             "allCostPerMillionOutputTokens": "1.1",
+            "perMillionInputTokens": "0.05",
+            "perMillionOutputTokens": "0.7",
             "perHour": "169.6",
             "perGPUHour": "2.65",
             "priceSource": "Factory",
@@ -93,6 +95,7 @@ def full_pool_status() -> dict[str, Any]:
                 "evidence": "checkpoint",
                 "observed": "compute capability 10.0",
                 "replicas": "8/8",
+                "savingPerMillionTokens": "0.04",
             }
         ],
         "findings": [

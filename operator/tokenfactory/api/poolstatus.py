@@ -72,7 +72,7 @@ class Gpus(Status):
 
 
 class Cost(Status):
-    """Money over the window (docs/cost-model.md §5 and §6)."""
+    """Money over the window (docs/cost-model.md §5 to §7)."""
 
     currency: Currency | None = Field(None, description="Currency of every amount here.")
     per_million_tokens: Number | None = Field(
@@ -83,6 +83,12 @@ class Cost(Status):
     )
     all_cost_per_million_output_tokens: Number | None = Field(
         None, description="All cost over output tokens alone, for a million of them."
+    )
+    per_million_input_tokens: Number | None = Field(
+        None, description="Cost of a million input tokens, cached ones included: the input half of the cost."
+    )
+    per_million_output_tokens: Number | None = Field(
+        None, description="Cost of a million output tokens: the output half of the cost."
     )
     per_hour: Number | None = Field(None, description="Cost of an hour of the GPUs held.")
     per_gpu_hour: Number | None = Field(
@@ -200,6 +206,10 @@ class OptimizationStatus(Status):
     observed: Text | None = Field(None, description="What the counters showed, such as an acceptance length.")
     replicas: Fraction | None = Field(
         None, description="Replicas where it is active over those that it applies to."
+    )
+    saving_per_million_tokens: Number | None = Field(
+        None,
+        description="What it saved per million tokens, an estimate by what ran (docs/cost-model.md §12).",
     )
 
 

@@ -10,7 +10,7 @@ from tokenfactory.costing.ledger import Segment
 from tokenfactory.costing.prices import ProductPrice, mean_price
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.tokencount import Counted
-from tokenfactory.costing.window import WindowView
+from tokenfactory.costing.window import TrackView, WindowView
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing, worst
 from tokenfactory.model import CostBasis, CostFigures, Pool, PriceProblem, PriceQuote
 from tokenfactory.units import MILLION, SECONDS_PER_HOUR, decimal_of, dollars_per_million_tokens
@@ -49,6 +49,14 @@ def window_price(prices: Prices, window: WindowView) -> Decimal | None:
     if not weights or any(prices[facts].per_hour is None for facts in weights):
         return None
     return mean_price({facts: prices[facts] for facts in weights}, weights)
+
+
+def cost_of(part: TrackView, prices: Prices) -> Decimal | None:
+    """What one engine's GPU time in the window cost; None when its product has no price."""
+    if part.all_gpu_seconds <= 0:
+        return Decimal(0)
+    price = prices[part.track.facts].per_hour
+    return None if price is None else price * decimal_of(part.all_gpu_seconds) / SECONDS_PER_HOUR
 
 
 def price_segment(segment: Segment, price: ProductPrice) -> Decimal | None:

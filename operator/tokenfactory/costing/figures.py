@@ -24,7 +24,9 @@ from tokenfactory.costing.ledger import EnergySpan, Ledger
 from tokenfactory.costing.podfigures import split_pods
 from tokenfactory.costing.prices import ProductPrice, price_product, quote_from
 from tokenfactory.costing.reference import Demand, compare
+from tokenfactory.costing.savings import find_savings
 from tokenfactory.costing.shares import Share
+from tokenfactory.costing.split import halve, per_million_of_each
 from tokenfactory.costing.throughput import Pace, decoders, find_throughput
 from tokenfactory.costing.tokencount import Counted, count_window
 from tokenfactory.costing.tracks import Sight, Step
@@ -103,6 +105,8 @@ def compose(cycle: Cycle) -> Economics:
     pace = Pace(window, sum(held.values()), complete=coverage.complete)
     throughput = find_throughput(counted, pace)
     metering = _measure_energy(cycle, window, counted=counted)
+    halves = halve(window, prices, quote)
+    per_input, per_output = per_million_of_each(halves, counted, currency=quote.currency)
     gains = sum_slices(cycle.ledger.latency, cycle.span)
     return Economics(
         at=cycle.now,
@@ -118,7 +122,11 @@ def compose(cycle: Cycle) -> Economics:
         roles=list_roles(cycle.sights),
         gpus=_find_gpus(cycle, held),
         price=quote,
-        cost=find_cost(cycle.pool, quote=quote, prices=prices, held=held, counted=counted, window=window),
+        cost=replace(
+            find_cost(cycle.pool, quote=quote, prices=prices, held=held, counted=counted, window=window),
+            per_million_input=per_input,
+            per_million_output=per_output,
+        ),
         throughput=throughput,
         latency=find_latency(gains, families=_families(window), seconds=cycle.span.seconds),
         measured=metering.figures,
@@ -128,6 +136,7 @@ def compose(cycle: Cycle) -> Economics:
         loads=weigh_roles(window, now=cycle.now, interval=cycle.interval),
         increments=add_up(cycle.steps, prices=prices, energy=cycle.closed_energy, power=cycle.power),
         failures=list_failures(cycle.fleet, cycle.readings),
+        savings=find_savings(window, halves, counted, currency=quote.currency),
         pods=split_pods(pace, prices=prices, power=cycle.power, watts=metering.watts),
     )
 

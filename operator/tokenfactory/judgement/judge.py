@@ -18,6 +18,7 @@ from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.findings import find
 from tokenfactory.judgement.objectives import judge_objectives
 from tokenfactory.judgement.optimizations import Mark, judge_optimizations, steady
+from tokenfactory.judgement.savings import credit
 from tokenfactory.judgement.telemetry_health import judge_telemetry
 from tokenfactory.model import (
     Condition,
@@ -74,7 +75,7 @@ def judge(evidence: Evidence, memory: JudgeMemory | None) -> tuple[JudgeMemory, 
         now=evidence.now,
         window=float(evidence.terms.window_seconds),
     )
-    rows = tuple(mark.row for mark in marks)
+    rows = credit((mark.row for mark in marks), evidence.economics.savings)
     watch, baselines, denominator = judge_denominator(
         evidence, watch=before.watch, baselines=before.baselines
     )

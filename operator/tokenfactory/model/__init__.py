@@ -18,6 +18,7 @@ from tokenfactory.model.economics import (
     Quantiles,
     RoleLoad,
     RoleShare,
+    Savings,
     ThroughputFigures,
     Tokens,
 )
@@ -168,6 +169,7 @@ __all__ = [
     "Role",
     "RoleLoad",
     "RoleShare",
+    "Savings",
     "SelectorOperator",
     "SelectorRule",
     "SeriesKey",

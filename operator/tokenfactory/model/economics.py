@@ -102,13 +102,26 @@ class GpuFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostFigures:
-    """Money over the window (docs/cost-model.md §6); `per_million` by basis."""
+    """Money over the window (docs/cost-model.md §6); `per_million` by basis.
+
+    `per_million_input` and `per_million_output` are each half's own cost over its own tokens (§7).
+    """
 
     per_million: Mapping[CostBasis, Measure[Decimal]]
+    per_million_input: Measure[Decimal] = UNSET
+    per_million_output: Measure[Decimal] = UNSET
     per_hour: Measure[Decimal]
     idle_share: Measure[float]
     projected_per_month: Measure[Decimal]
     grade: Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Savings:
+    """What speculation and offloading saved, if they ran, per million tokens of the Total basis (§12)."""
+
+    speculation: Measure[Decimal] = UNSET
+    offloading: Measure[Decimal] = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,3 +247,4 @@ class Economics:
     increments: Increments
     failures: tuple[tuple[str, FailureReason], ...] = ()
     pods: tuple[PodFigures, ...] = ()
+    savings: Savings = Savings()

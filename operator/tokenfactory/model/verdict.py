@@ -24,7 +24,10 @@ class OptimizationState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizationRow:
-    """One row of `status.optimizations`. `acceptance_length` only where speculation ran."""
+    """One row of `status.optimizations`. `acceptance_length` only where speculation ran.
+
+    `saving` is per million tokens of the Total basis, on rows that ran only (docs/cost-model.md §12).
+    """
 
     name: OptimizationName
     policy: Policy
@@ -35,6 +38,7 @@ class OptimizationRow:
     replicas_active: int = 0
     replicas_applicable: int = 0
     acceptance_length: float | None = None
+    saving: Measure[Decimal] = UNSET
 
 
 class DenominatorState(StrEnum):

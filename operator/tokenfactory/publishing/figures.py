@@ -49,6 +49,8 @@ def cost(economics: Economics) -> dict[str, Any]:
             "perMillionTokens": number(per_million.get(CostBasis.TOTAL)),
             "perMillionTokensUncached": number(per_million.get(CostBasis.TOTAL_UNCACHED)),
             "allCostPerMillionOutputTokens": number(per_million.get(CostBasis.OUTPUT)),
+            "perMillionInputTokens": number(figures.per_million_input),
+            "perMillionOutputTokens": number(figures.per_million_output),
             "perHour": number(figures.per_hour),
             "perGPUHour": number(quote.per_gpu_hour),
             "priceSource": quote.source.value if quote.source else None,

@@ -84,6 +84,7 @@ def optimizations(rows: Sequence[OptimizationRow]) -> list[dict[str, Any]]:
                 "replicas": f"{row.replicas_active}/{row.replicas_applicable}"
                 if row.replicas_applicable
                 else None,
+                "savingPerMillionTokens": number(row.saving),
             }
         )
         for row in rows[: len(OptimizationName)]

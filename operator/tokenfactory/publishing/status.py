@@ -40,6 +40,8 @@ WINDOWED = {
             "perMillionTokens",
             "perMillionTokensUncached",
             "allCostPerMillionOutputTokens",
+            "perMillionInputTokens",
+            "perMillionOutputTokens",
             "idleShare",
             "projectedPerMonth",
             "grade",
@@ -106,6 +108,11 @@ def without_window(document: Mapping[str, Any]) -> dict[str, Any]:
     for section, fields in WINDOWED.items():
         if section in kept:
             kept[section] = {name: value for name, value in kept[section].items() if name not in fields}
+    if "optimizations" in kept:
+        kept["optimizations"] = [
+            {name: value for name, value in row.items() if name != "savingPerMillionTokens"}
+            for row in kept["optimizations"]
+        ]
     return present(kept)
 
 

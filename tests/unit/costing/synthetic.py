@@ -51,6 +51,7 @@ SIGNALS = (
     Signal.OUTPUT_TOKENS,
     Signal.INTER_TOKEN_SECONDS,
     Signal.PREFILL_SECONDS,
+    Signal.DECODE_SECONDS,
 )
 LAYOUT = tuple(SeriesKey(signal, rank) for signal in SIGNALS for rank in ("0", "1"))
 FAMILIES = frozenset(SIGNALS)
@@ -72,6 +73,7 @@ class SimPod:
     cached: float = 200.0
     output: float = 150.0
     decoding: float = 5.0
+    decode_seconds: float | None = None
     waiting: float = 0.0
     running: float | None = None
     watts: float = 500.0
@@ -79,6 +81,7 @@ class SimPod:
     role: Role = Role.AGGREGATED
     kind: EngineKind = EngineKind.VLLM
     families: frozenset[Signal | Histogram] = FAMILIES
+    more: tuple[tuple[Signal, float], ...] = ()
     instance_type: str = ""
 
     @property
@@ -101,20 +104,25 @@ class SimPod:
 
     def counted(self, t: float) -> tuple[float, ...]:
         seconds = max(0.0, t - self.serving_since(t))
-        rates = (self.prompt, self.cached, self.output, self.decoding, self.decoding / 2)
-        return tuple(rate * seconds / 2 for rate in rates for _ in range(2))
+        spent = (self.decoding / 2, self.decoding if self.decode_seconds is None else self.decode_seconds)
+        rates = (self.prompt, self.cached, self.output, self.decoding, *spent)
+        return tuple(rate * seconds / 2 for rate in rates for _ in range(2)) + tuple(
+            rate * seconds for _, rate in self.more
+        )
 
 
 def reading(pod: SimPod, t: float) -> EngineReading:
     running = (pod.decoding if pod.running is None else pod.running) if pod.up(t) else 0.0
-    keep = [i for i, key in enumerate(LAYOUT) if key.signal in pod.families]
+    whole = (*LAYOUT, *(SeriesKey(signal, "0") for signal, _ in pod.more)) if pod.more else LAYOUT
+    families = pod.families | {signal for signal, _ in pod.more}
+    keep = [i for i, key in enumerate(whole) if key.signal in families]
     values = pod.counted(t)
     return EngineReading(
         at=t,
-        layout=LAYOUT if len(keep) == len(LAYOUT) else tuple(LAYOUT[i] for i in keep),
+        layout=LAYOUT if len(keep) == len(LAYOUT) == len(whole) else tuple(whole[i] for i in keep),
         counters=tuple(values[i] for i in keep),
         levels={Level.RUNNING: running, Level.WAITING: pod.waiting},
-        families=pod.families,
+        families=families,
         info={"model": "DeepSeek-R1", "version": "0.32.0"},
     )
 

@@ -76,11 +76,20 @@ def test_a_full_status_says_all_that_is_known_in_the_crds_own_names() -> None:
 def test_every_field_of_the_schema_can_be_filled_and_no_other_is_made() -> None:
     full = subject(
         economics=economics(
-            cost=replace(economics().cost, projected_per_month=known(Decimal("42000"))),
+            cost=replace(
+                economics().cost,
+                projected_per_month=known(Decimal("42000")),
+                per_million_input=known(Decimal("0.1")),
+                per_million_output=known(Decimal("0.9")),
+            ),
             measured=replace(economics().measured, grams_co2_per_million_tokens=known(12.0)),
             provisioned=replace(economics().provisioned, grams_co2_per_million_tokens=known(12.0)),
         ),
-        verdict=verdict(rows=tuple(replace(row, observed="method=mtp") for row in subjects.rows())),
+        verdict=verdict(
+            rows=tuple(
+                replace(row, observed="method=mtp", saving=known(Decimal("0.04"))) for row in subjects.rows()
+            )
+        ),
         inspected=speculating(),
     )
     made = {path.replace("[]", "") for path, _ in paths(render(full, None))}
