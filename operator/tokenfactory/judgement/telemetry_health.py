@@ -45,6 +45,7 @@ _DCGM_FIX = "run dcgm-exporter on every GPU node, or set telemetry.dcgm in the T
 _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
     {
         FailureReason.ADDRESS_REFUSED: "the address is not one that a pod may have, it was not asked",
+        FailureReason.CONNECTION_REFUSED: "nothing listens there: compare spec.metrics.port with the pod",
         FailureReason.UNREACHABLE: "no answer, or not in HTTP: compare spec.metrics.port with the pod",
         FailureReason.TIMED_OUT: "the page did not come in time: look at the engine's load",
         FailureReason.HTTP_STATUS: "the server answers with an error: check spec.metrics.path",
@@ -56,7 +57,8 @@ _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.LIMIT_EXCEEDED: "the page has more series or longer labels than any engine's",
         FailureReason.MALFORMED: "the page breaks the text format or is cut off: look at what serves it",
         FailureReason.BAD_VALUE: "a counter on the page is negative or no number: look at what serves it",
-        FailureReason.NO_ENGINE_METRICS: "the page is not of a serving vLLM: check spec.metrics.port",
+        FailureReason.NO_ENGINE_METRICS: "the page has no counters of a serving engine: turn its metrics on",
+        FailureReason.OTHER_SYSTEM: "the page is another server's: set spec.metrics.port to the engine's own",
         FailureReason.NO_GPU_METRICS: "the page shows no GPU: check telemetry.dcgm of the TokenFactory",
     }
 )

@@ -46,6 +46,8 @@ from tokenfactory.model.fleet import (
     Role,
 )
 from tokenfactory.model.readings import (
+    AT_THE_END,
+    TOKENS_COUNTED,
     EngineId,
     EngineReading,
     ExporterReading,
@@ -98,7 +100,9 @@ from tokenfactory.model.verdict import (
 )
 
 __all__ = [
+    "AT_THE_END",
     "EMPTY",
+    "TOKENS_COUNTED",
     "UNSET",
     "CollapseRule",
     "Condition",

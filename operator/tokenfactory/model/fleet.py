@@ -166,6 +166,7 @@ class Engine:
 
     container: Container
     kind: EngineKind
+    wrapper: str = ""
     role: Role = Role.AGGREGATED
     endpoint: Endpoint | None = None
     why_not: str = ""

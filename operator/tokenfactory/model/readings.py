@@ -8,13 +8,25 @@ from enum import StrEnum
 
 from tokenfactory.model.fleet import EMPTY
 
+TOKENS_COUNTED = "tokens_counted"
+AT_THE_END = "at the end of a request"
+"""The fact of a reading whose tokens jump when a request finishes: a short window sees them late."""
+
 
 class Signal(StrEnum):
-    """Counters of a serving engine under names of our own; telemetry maps every engine's names onto them."""
+    """Counters of a serving engine under names of our own; telemetry maps every engine's names onto them.
+
+    OUTPUT_TOKENS are delivered tokens. SGLang and TensorRT-LLM add a request's tokens when it finishes
+    (`info["tokens_counted"]` is AT_THE_END then); STEP_OUTPUT_TOKENS are the same tokens as they are made,
+    with those of aborted requests and of recomputation, where an engine counts both ways. VERIFY_CALLS are
+    steps of speculation of which only the number is known: output tokens over them are the acceptance length.
+    """
 
     PROMPT_TOKENS = "prompt_tokens"
     CACHED_PROMPT_TOKENS = "cached_prompt_tokens"
     OUTPUT_TOKENS = "output_tokens"
+    STEP_OUTPUT_TOKENS = "step_output_tokens"
+    COMPUTED_PROMPT_TOKENS = "computed_prompt_tokens"
     REQUESTS = "requests"
     PREEMPTIONS = "preemptions"
     PREFILL_SECONDS = "prefill_seconds"
@@ -22,10 +34,17 @@ class Signal(StrEnum):
     DRAFTS = "drafts"
     DRAFT_TOKENS = "draft_tokens"
     ACCEPTED_TOKENS = "accepted_tokens"
+    VERIFY_CALLS = "verify_calls"
     OFFLOAD_STORED_BYTES = "offload_stored_bytes"
     OFFLOAD_LOADED_BYTES = "offload_loaded_bytes"
+    OFFLOAD_STORED_TOKENS = "offload_stored_tokens"
+    OFFLOAD_LOADED_TOKENS = "offload_loaded_tokens"
+    OFFLOAD_STORED_BLOCKS = "offload_stored_blocks"
+    OFFLOAD_LOADED_BLOCKS = "offload_loaded_blocks"
     OFFLOAD_HIT_TOKENS = "offload_hit_tokens"
     EXTERNAL_HIT_TOKENS = "external_hit_tokens"
+    TRANSFERS = "transfers"
+    TRANSFER_FAILURES = "transfer_failures"
     INTER_TOKEN_SECONDS = "inter_token_seconds"
 
 
@@ -43,6 +62,9 @@ class Level(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     KV_CACHE_USAGE = "kv_cache_usage"
+    ACCEPTANCE_LENGTH = "acceptance_length"
+    TRANSFER_SPEED = "transfer_speed"
+    OFFLOAD_CAPACITY = "offload_capacity"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,6 +133,7 @@ class FailureReason(StrEnum):
 
     ADDRESS_REFUSED = "AddressRefused"
     UNREACHABLE = "Unreachable"
+    CONNECTION_REFUSED = "ConnectionRefused"
     TIMED_OUT = "TimedOut"
     HTTP_STATUS = "HttpStatus"
     REDIRECTED = "Redirected"
@@ -122,6 +145,7 @@ class FailureReason(StrEnum):
     MALFORMED = "Malformed"
     BAD_VALUE = "BadValue"
     NO_ENGINE_METRICS = "NoEngineMetrics"
+    OTHER_SYSTEM = "OtherSystem"
     NO_GPU_METRICS = "NoGPUMetrics"
 
 

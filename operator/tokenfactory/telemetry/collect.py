@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from tokenfactory.model import (
     Endpoint,
     EngineId,
-    EngineKind,
     EngineReading,
     Exporter,
     ExporterReading,
@@ -17,8 +17,9 @@ from tokenfactory.model import (
     Readings,
 )
 from tokenfactory.ports import Page, PageSource
-from tokenfactory.telemetry import dcgm, vllm
+from tokenfactory.telemetry import dcgm
 from tokenfactory.telemetry.layouts import Layouts
+from tokenfactory.telemetry.systems import EngineParser, parser_of
 
 Reading = EngineReading | ExporterReading
 Parser = Callable[[Page], Reading | Failure]
@@ -35,7 +36,7 @@ class Collector:
         self._turn = asyncio.Lock()
 
     async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings:
-        """One reading or failure for each vLLM engine with an endpoint and for each node with an exporter.
+        """One reading or failure for each engine with an endpoint and for each node with an exporter.
 
         `now` is the cycle's Unix time, `max_age` (seconds) is how old a page may be that other pools read,
         too (an exporter's, and an engine's whose pod they share), `timeout` (seconds) bounds each fetch. An
@@ -43,8 +44,10 @@ class Collector:
         no entry. Pages are read one at a time over all pools, and the event loop turns between two of them.
         """
         engines, exporters = dict(_find_engines(fleet)), tuple(dict.fromkeys(fleet.exporters))
-        ages = {endpoint: max_age if shared else 0.0 for endpoint, (_, shared) in engines.items()}
-        parsers: dict[Endpoint, Parser] = dict.fromkeys(engines, self._read_engine)
+        ages = {endpoint: max_age if item.shared else 0.0 for endpoint, item in engines.items()}
+        parsers: dict[Endpoint, Parser] = {
+            endpoint: _engine_parser(item.parser, self._layouts) for endpoint, item in engines.items()
+        }
         for exporter in exporters:
             parsers.setdefault(exporter.endpoint, _exporter_parser(exporter.node_name))
         async with asyncio.TaskGroup() as group:
@@ -57,7 +60,7 @@ class Collector:
         results = {endpoint: task.result() for endpoint, task in tasks.items()}
         return Readings(
             at=now,
-            engines=dict(_pick_engines({at: who for at, (who, _) in engines.items()}, results)),
+            engines=dict(_pick_engines({at: item.id for at, item in engines.items()}, results)),
             exporters=_merge_exporters(exporters, results),
         )
 
@@ -71,19 +74,29 @@ class Collector:
             await asyncio.sleep(0)
             return parser(page)
 
-    def _read_engine(self, page: Page) -> Reading | Failure:
-        return vllm.parse(page.body, at=page.at, layouts=self._layouts)
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """The engine that a page counts for, and how it is read; `shared`: another pool reads it, too."""
+
+    id: EngineId
+    parser: EngineParser
+    shared: bool
 
 
-def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, tuple[EngineId, bool]]]:
-    """Endpoints with the engine that each counts for, and whether another pool reads its page, too."""
+def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, _Reader]]:
     claimed: set[Endpoint] = set()
     for replica in fleet.replicas:
         for engine in replica.engines:
-            endpoint = engine.endpoint
-            if engine.kind is EngineKind.VLLM and endpoint is not None and endpoint not in claimed:
+            parser, endpoint = parser_of(engine.kind, engine.wrapper), engine.endpoint
+            if parser is not None and endpoint is not None and endpoint not in claimed:
                 claimed.add(endpoint)
-                yield endpoint, (EngineId(replica.pod.uid, engine.container.name), bool(replica.shared_with))
+                engine_id = EngineId(replica.pod.uid, engine.container.name)
+                yield endpoint, _Reader(engine_id, parser, bool(replica.shared_with))
+
+
+def _engine_parser(parser: EngineParser, layouts: Layouts) -> Parser:
+    return lambda page: parser(page.body, at=page.at, layouts=layouts)
 
 
 def _exporter_parser(node_name: str) -> Parser:

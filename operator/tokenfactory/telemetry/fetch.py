@@ -236,7 +236,8 @@ def _explain(error: Exception) -> tuple[FailureReason, str]:
     """The failure behind an exception, without its text: that may quote the server."""
     match error:
         case _NotConnected():
-            return FailureReason.UNREACHABLE, str(error)
+            refused = str(error) == "ECONNREFUSED"
+            return FailureReason.CONNECTION_REFUSED if refused else FailureReason.UNREACHABLE, str(error)
         case ClientPayloadError():
             return FailureReason.UNREACHABLE, "the body ended too early"
         case HttpProcessingError():

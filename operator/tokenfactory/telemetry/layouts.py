@@ -59,7 +59,7 @@ class Plan:
 
     A move is a sample's place on the page, its counter's place in `layout` and what the value is
     multiplied by; `levels` pairs samples with gauges. A place of `layout` without a move is a family that
-    the page carries and has no sample of yet: zero.
+    the page carries and has no sample of yet: zero. `counting`: it carries the signals that it has to.
     """
 
     layout: Layout
@@ -67,6 +67,7 @@ class Plan:
     levels: tuple[tuple[int, Level], ...]
     families: frozenset[Signal | Histogram]
     model: str
+    counting: bool
 
 
 class Layouts:

@@ -1,134 +1,144 @@
-"""A vLLM page as one EngineReading. Pure: bytes in, a value out; what differs by version is in vllm_names."""
+"""vLLM's metric names from 0.8 to 0.33 and what they mean to us: data, and one unit that the page tells.
+
+Sources: vllm/v1/metrics/loggers.py and the KV connectors of the named versions.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from types import MappingProxyType
 
-from tokenfactory.model import EngineReading, Failure, FailureReason, Level, Signal
-from tokenfactory.telemetry.exposition import PageRefused, Wanted, scan_columns
-from tokenfactory.telemetry.layouts import Facts, Layouts, Plan
-from tokenfactory.telemetry.limits import ScanLimits
-from tokenfactory.telemetry.shapes import Columns, Labels, Shape
-from tokenfactory.telemetry.vllm_names import (
-    CACHE_FACTS,
-    CACHE_INFO,
-    GPU_HITS_FAMILY,
-    SAMPLE_NAMES,
-    STRANGERS,
-    TYPE_NAMES,
+from tokenfactory.model import Histogram, Level, Signal
+from tokenfactory.telemetry.enginepage import EnginePage
+from tokenfactory.telemetry.families import (
+    Families,
+    Ranks,
+    Scales,
+    System,
+    Term,
+    buckets_of,
+    count_of,
+    sum_of,
 )
-from tokenfactory.telemetry.vllm_plan import draw_plan
+from tokenfactory.telemetry.layouts import Facts
+from tokenfactory.telemetry.lmcache import LMCACHE_FAMILIES
+from tokenfactory.telemetry.shapes import Shape
 
-COUNTER_LIMIT = 2.0**63
-_TEXT_LENGTH = 128
-_WANTED = Wanted(SAMPLE_NAMES, loose=frozenset({CACHE_INFO}), types=TYPE_NAMES)
-_GPU_HITS_NAMES = frozenset({GPU_HITS_FAMILY, f"{GPU_HITS_FAMILY}_total"})
+_OFFLOADED = ("host", "disk")
+_GPU_HITS = "vllm:gpu_prefix_cache_hits"
+
+FAMILIES: Families = MappingProxyType(
+    {
+        # All versions. Prompt tokens include cached ones; a preempted request's recomputation is not added.
+        Signal.PROMPT_TOKENS: ((Term("vllm:prompt_tokens"),),),
+        Signal.OUTPUT_TOKENS: ((Term("vllm:generation_tokens"),),),
+        # 0.14+: local and external hits in one. 0.9.2+: the two apart, in tokens. 0.8-0.13: the gpu_ name,
+        # in blocks until May 2025 (0.8) and in tokens after; absent when the page does not say which.
+        Signal.CACHED_PROMPT_TOKENS: (
+            (Term("vllm:prompt_tokens_cached"),),
+            (Term("vllm:prefix_cache_hits"), Term("vllm:external_prefix_cache_hits")),
+            (Term(_GPU_HITS),),
+        ),
+        # 0.14+ (seen in 0.17): what the engine filled itself, neither cached nor received.
+        Signal.COMPUTED_PROMPT_TOKENS: (
+            (Term("vllm:prompt_tokens_by_source", "source", ("local_compute",)),),
+        ),
+        # Every finished request, whatever the reason: vLLM counts `abort` and `error` here too.
+        Signal.REQUESTS: ((Term("vllm:request_success"),),),
+        Signal.PREEMPTIONS: ((Term("vllm:num_preemptions"),),),
+        # Seconds summed over requests (docs/cost-model.md §7); never the per-request mean.
+        Signal.PREFILL_SECONDS: (sum_of("vllm:request_prefill_time_seconds"),),
+        Signal.DECODE_SECONDS: (sum_of("vllm:request_decode_time_seconds"),),
+        # 0.10.2+ and, for the same observations, its older name (0.8 to 0.14).
+        Signal.INTER_TOKEN_SECONDS: (
+            sum_of("vllm:inter_token_latency_seconds"),
+            sum_of("vllm:time_per_output_token_seconds"),
+        ),
+        # There only with a speculative configuration; 0.8 and V0 have no draft counter.
+        Signal.DRAFTS: ((Term("vllm:spec_decode_num_drafts"),),),
+        Signal.DRAFT_TOKENS: ((Term("vllm:spec_decode_num_draft_tokens"),),),
+        Signal.ACCEPTED_TOKENS: ((Term("vllm:spec_decode_num_accepted_tokens"),),),
+        # 0.24+; the older family, kept as a duplicate in newer versions, counts both directions.
+        Signal.OFFLOAD_STORED_BYTES: (
+            (Term("vllm:kv_offload_store_bytes"),),
+            (Term("vllm:kv_offload_total_bytes", "transfer_type", ("GPU_to_CPU",)),),
+        ),
+        Signal.OFFLOAD_LOADED_BYTES: (
+            (Term("vllm:kv_offload_load_bytes"),),
+            (Term("vllm:kv_offload_total_bytes", "transfer_type", ("CPU_to_GPU",)),),
+        ),
+        # 0.33 (seen in 0.32): the tier that supplied a cached token; p2p is a transfer, not offloading.
+        Signal.OFFLOAD_HIT_TOKENS: ((Term("vllm:prompt_tokens_cached_by_source", "source", _OFFLOADED),),),
+        # 0.11+: hits through any KV connector, on a decode worker those from the prefill worker too.
+        Signal.EXTERNAL_HIT_TOKENS: ((Term("vllm:external_prefix_cache_hits"),),),
+        # 0.11+ and 0.33: on the side that posts the read, which is decode (prefill with a push).
+        Signal.TRANSFERS: (
+            count_of("vllm:nixl_bytes_transferred"),
+            count_of("vllm:mooncake_bytes_transferred"),
+        ),
+        Signal.TRANSFER_FAILURES: (
+            (Term("vllm:nixl_num_failed_transfers"),),
+            (Term("vllm:mooncake_num_failed_transfers"),),
+        ),
+        Histogram.TIME_TO_FIRST_TOKEN: (buckets_of("vllm:time_to_first_token_seconds"),),
+        Histogram.INTER_TOKEN_LATENCY: (
+            buckets_of("vllm:inter_token_latency_seconds"),
+            buckets_of("vllm:time_per_output_token_seconds"),
+        ),
+        Histogram.QUEUE: (buckets_of("vllm:request_queue_time_seconds"),),
+    }
+)
+
+# 0.14+ has only the first name of the cache's gauge, 0.8 only the second. Waiting by reason is a
+# breakdown of the same gauge and is not read.
+LEVELS = MappingProxyType(
+    {
+        Level.RUNNING: ("vllm:num_requests_running",),
+        Level.WAITING: ("vllm:num_requests_waiting",),
+        Level.KV_CACHE_USAGE: ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+    }
+)
+
+# Labels of cache_config_info that are passed on; the label set changes with every release.
+_CACHE_FACTS = (
+    "block_size",
+    "cache_dtype",
+    "enable_prefix_caching",
+    "kv_offloading_backend",
+    "kv_offloading_size",
+    "num_gpu_blocks",
+)
+
+_GPU_HITS_NAMES = frozenset({_GPU_HITS, f"{_GPU_HITS}_total"})
 _GPU_HITS_TYPES = frozenset(name.encode() for name in _GPU_HITS_NAMES)
-_GPU_HITS_UNIT = re.compile(rb"\n# HELP " + GPU_HITS_FAMILY.encode() + rb"(?:_total)? [^\n]*?(blocks|tokens)")
-_DEFAULT_LIMITS = ScanLimits()
+_GPU_HITS_UNIT = re.compile(rb"\n# HELP " + _GPU_HITS.encode() + rb"(?:_total)? [^\n]*?(blocks|tokens)")
 
 
-def parse(
-    page: bytes, *, at: float, layouts: Layouts, limits: ScanLimits = _DEFAULT_LIMITS
-) -> EngineReading | Failure:
-    """The page's counters, levels and facts. `at` is the Unix time of the page.
-
-    Cached prompt tokens are tokens in every version (blocks are multiplied by the block size that the page
-    states). A family that the page declares without a sample is a counter at zero for every rank. One
-    counter that is negative, NaN or infinite refuses the whole page.
-    """
-    try:
-        columns = scan_columns(page, _WANTED, limits)
-        return _read(page, columns, at=at, layouts=layouts)
-    except PageRefused as refused:
-        return Failure(at=at, reason=refused.failure_reason, detail=refused.detail)
-
-
-def _read(page: bytes, columns: Columns, *, at: float, layouts: Layouts) -> EngineReading | Failure:
-    shape, values, loose = columns
-    facts = _cache_facts(loose)
-    scale = _tokens_per_gpu_hit(page, facts) if _counts_gpu_hits(shape) else None
-    plan = layouts.plans.recall(
-        (shape, scale),
-        cost=len(shape.rows) + 1,
-        make=lambda: draw_plan(shape.rows, shape.types, layouts, gpu_hit_tokens=scale),
-    )
-    if not {Signal.OUTPUT_TOKENS, Signal.PROMPT_TOKENS} <= plan.families or not plan.layout:
-        return Failure(at=at, reason=FailureReason.NO_ENGINE_METRICS, detail=_why_not(page, plan))
-    counters = _sum_counters(plan, values)
-    if counters is None:
-        return Failure(at=at, reason=FailureReason.BAD_VALUE, detail="a counter is negative or not finite")
-    return EngineReading(
-        at=at,
-        layout=plan.layout,
-        counters=counters,
-        levels=_read_levels(plan, values),
-        families=plan.families,
-        info=layouts.facts((("model", _tidy(plan.model)), *facts)),
-    )
-
-
-def _sum_counters(plan: Plan, values: Sequence[float]) -> tuple[float, ...] | None:
-    counters = [0.0] * len(plan.layout)
-    for place, slot, factor in plan.moves:
-        value = values[place]
-        if not 0.0 <= value < COUNTER_LIMIT:
-            return None
-        counters[slot] += value * factor
-    return tuple(counters)
-
-
-def _read_levels(plan: Plan, values: Sequence[float]) -> MappingProxyType[Level, float]:
-    """Requests summed over ranks, cache usage as their mean; a gauge that is no number is left out."""
-    found: dict[Level, list[float]] = {}
-    for place, level in plan.levels:
-        found.setdefault(level, []).append(values[place])
-    return MappingProxyType(
-        {
-            level: sum(several) / (len(several) if level is Level.KV_CACHE_USAGE else 1)
-            for level, several in found.items()
-            if all(0.0 <= value < COUNTER_LIMIT for value in several)
-        }
-    )
-
-
-def _cache_facts(cache_info: Sequence[Labels]) -> Facts:
-    said = dict(cache_info[0]) if cache_info else {}
-    return tuple([(fact, _tidy(said[fact])) for fact in CACHE_FACTS if fact in said])
-
-
-def _counts_gpu_hits(shape: Shape) -> bool:
-    return not (shape.names.isdisjoint(_GPU_HITS_NAMES) and shape.types.isdisjoint(_GPU_HITS_TYPES))
-
-
-def _tokens_per_gpu_hit(page: bytes, facts: Facts) -> float | None:
+def _scale_gpu_hits(page: bytes, shape: Shape, facts: Facts) -> Scales:
     """Tokens that one of `gpu_prefix_cache_hits` stands for; None when the page does not tell (traps T3)."""
+    if shape.names.isdisjoint(_GPU_HITS_NAMES) and shape.types.isdisjoint(_GPU_HITS_TYPES):
+        return ()
     unit = _GPU_HITS_UNIT.search(page)
     if unit is None:
-        return None
+        return ((_GPU_HITS, None),)
     if unit[1] == b"tokens":
-        return 1.0
+        return ((_GPU_HITS, 1.0),)
     block_size = dict(facts).get("block_size", "")
-    return float(block_size) if re.fullmatch(r"[1-9][0-9]{0,5}", block_size) else None
+    known = re.fullmatch(r"[1-9][0-9]{0,5}", block_size)
+    return ((_GPU_HITS, float(block_size) if known else None),)
 
 
-def _tidy(text: str) -> str:
-    if len(text) <= _TEXT_LENGTH and text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_TEXT_LENGTH])
+VLLM = System(
+    name="vLLM",
+    families=FAMILIES,
+    levels=LEVELS,
+    ranks=Ranks(own="engine"),
+    infos=("vllm:cache_config_info",),
+    facts=tuple((label, label) for label in _CACHE_FACTS),
+    scales=_scale_gpu_hits,
+    lacking="the page lacks vllm:prompt_tokens or vllm:generation_tokens",
+    advice="the page has no vllm: metrics; remove --disable-log-stats, "
+    "or set spec.metrics.port to the engine's own port if a sidecar answers here",
+).with_families(LMCACHE_FAMILIES)
 
-
-def _why_not(page: bytes, plan: Plan) -> str:
-    if {Signal.OUTPUT_TOKENS, Signal.PROMPT_TOKENS} <= plan.families:
-        return "the engine has counted nothing yet; it is probably still starting"
-    for prefix, whose in STRANGERS.items():
-        if b"\n" + prefix in page or page.startswith(prefix):
-            return f"the page is that of {whose}, not of vLLM; check spec.metrics.port"
-    if b"vllm:" in page:
-        return "the page lacks vllm:prompt_tokens or vllm:generation_tokens"
-    return (
-        "the page has no vllm: metrics; remove --disable-log-stats, "
-        "or set spec.metrics.port to the engine's own port if a sidecar answers here"
-    )
+parse = EnginePage(VLLM).parse

@@ -41,9 +41,11 @@ FACTS: dict[str, dict[Signal, float]] = {
 }
 SPECULATION = {S.DRAFTS, S.DRAFT_TOKENS, S.ACCEPTED_TOKENS}
 OFFLOAD_BYTES = {S.OFFLOAD_STORED_BYTES, S.OFFLOAD_LOADED_BYTES}
+TRANSFERS = {S.TRANSFERS, S.TRANSFER_FAILURES}
 ALWAYS = {
     S.PROMPT_TOKENS,
     S.CACHED_PROMPT_TOKENS,
+    S.COMPUTED_PROMPT_TOKENS,
     S.OUTPUT_TOKENS,
     S.REQUESTS,
     S.PREEMPTIONS,
@@ -86,6 +88,8 @@ def test_families_are_known_exactly_where_they_are_configured(capture: str) -> N
         expected |= SPECULATION
     if capture.startswith("c-offload"):
         expected |= OFFLOAD_BYTES
+    if capture.startswith("g-pd-nixl"):
+        expected |= TRANSFERS
     assert read(capture).families == expected
     assert read(capture, "before").families == expected
 

@@ -97,7 +97,7 @@ async def test_only_pages_that_other_pools_read_may_be_older() -> None:
 
 async def test_other_engines_and_engines_without_an_endpoint_are_not_scraped() -> None:
     source = Pages({})
-    fleet = Fleet(replicas=(replica(1, engine(None), engine(endpoint(1), EngineKind.SGLANG, name="s")),))
+    fleet = Fleet(replicas=(replica(1, engine(None), engine(endpoint(1), EngineKind.TGI, name="s")),))
     readings = await Collector(source).collect(fleet, now=1.0, max_age=1.0, timeout=1.0)
     assert (readings.engines, readings.exporters, source.asked) == ({}, {}, [])
 

@@ -294,7 +294,7 @@ async def test_a_refused_connection_is_named() -> None:
     async with serving(answering(PAGE)) as endpoint:
         pass
     result = await fetch_once(endpoint)
-    assert failure(result) is FailureReason.UNREACHABLE
+    assert failure(result) is FailureReason.CONNECTION_REFUSED
     assert isinstance(result, Failure)
     assert result.detail == "ECONNREFUSED"
 

@@ -7,7 +7,7 @@ import pytest
 from tokenfactory.model import EngineReading, Failure, FailureReason, Histogram, Level, Signal
 from tokenfactory.telemetry import vllm
 from tokenfactory.telemetry.layouts import Kept, Layouts
-from tokenfactory.telemetry.vllm_plan import RANK_LIMIT
+from tokenfactory.telemetry.plans import RANK_LIMIT
 
 LABELS = 'engine="0",model_name="m"'
 S = Signal
@@ -207,8 +207,6 @@ def test_a_bucket_without_a_bound_refuses_the_page(bound: str) -> None:
 
 OTHERS = [
     ("statistics switched off", "http_requests_total 4\n", "--disable-log-stats"),
-    ("another engine on the port", 'sglang:prompt_tokens_total{model="m"} 4\n', "SGLang"),
-    ("another engine after the first line", "up 1\ntrtllm_request_success_total 4\n", "TensorRT-LLM"),
     ("half of the token counters", sample("generation_tokens_total", 4), "lacks"),
     (
         "declared and not yet counted",
@@ -216,6 +214,21 @@ OTHERS = [
         "starting",
     ),
 ]
+
+
+STRANGERS = [
+    ("another engine on the port", 'sglang:prompt_tokens_total{model="m"} 4\n', "SGLang"),
+    ("another engine after the first line", "up 1\ntrtllm_request_success_total 4\n", "TensorRT-LLM"),
+    ("a frontend of the workers", "dynamo_frontend_requests_total 4\n", "a Dynamo frontend"),
+]
+
+
+@pytest.mark.parametrize(("page", "owner"), [row[1:] for row in STRANGERS], ids=[row[0] for row in STRANGERS])
+def test_the_page_of_another_system_is_a_failure_that_names_it(page: str, owner: str) -> None:
+    failure = parse(page)
+    assert isinstance(failure, Failure)
+    assert failure.reason is FailureReason.OTHER_SYSTEM
+    assert owner in failure.detail
 
 
 @pytest.mark.parametrize(("page", "hint"), [row[1:] for row in OTHERS], ids=[row[0] for row in OTHERS])

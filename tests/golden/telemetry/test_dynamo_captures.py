@@ -1,0 +1,81 @@
+"""Pages of Dynamo 1.6.1, LMCache and KVBM: who counts tokens, who repeats them, and who only moves blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.golden.telemetry.test_engine_captures import total
+from tokenfactory.model import EngineReading, Failure, FailureReason, Signal
+from tokenfactory.telemetry import dynamo, kvbm, vllm
+from tokenfactory.telemetry.layouts import Layouts
+
+CAPTURES = Path(__file__).parents[1] / "captures"
+DYNAMO = CAPTURES / "engines" / "dynamo"
+VLLM = (CAPTURES / "vllm-0.32.0" / "a-plain" / "metrics-after.prom").read_bytes()
+SGLANG = (CAPTURES / "engines" / "sglang" / "0.5.23-plain" / "t60.prom").read_bytes()
+TRTLLM = (CAPTURES / "engines" / "trtllm" / "plain" / "t60.prom").read_bytes()
+WORKER = (DYNAMO / "pd" / "decode" / "t60.prom").read_bytes()
+OWN = b"".join(line for line in WORKER.splitlines(keepends=True) if b"vllm:" not in line)
+S = Signal
+
+
+def gained(before: EngineReading | Failure, after: EngineReading | Failure, signal: Signal) -> float:
+    assert isinstance(before, EngineReading), before
+    assert isinstance(after, EngineReading), after
+    return total(after, signal) - total(before, signal)
+
+
+def test_an_idle_worker_counts_nothing_yet_although_an_internal_endpoint_was_asked() -> None:
+    reading = dynamo.parse_vllm((DYNAMO / "idle/worker/t60.prom").read_bytes(), at=1.0, layouts=Layouts())
+    assert isinstance(reading, EngineReading)
+    assert {S.PROMPT_TOKENS, S.OUTPUT_TOKENS} <= reading.families
+    assert set(reading.counters) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("engine", "output"),
+    [(VLLM, 808.0), (SGLANG, 233183.0), (TRTLLM, 66508.0)],
+    ids=["vllm", "sglang", "trtllm"],
+)
+def test_a_worker_passes_its_engines_counters_on(engine: bytes, output: float) -> None:
+    parse = {VLLM: dynamo.parse_vllm, SGLANG: dynamo.parse_sglang, TRTLLM: dynamo.parse_trtllm}[engine]
+    reading = parse(OWN + engine, at=1.0, layouts=Layouts())
+    assert isinstance(reading, EngineReading)
+    assert total(reading, S.OUTPUT_TOKENS) >= output
+
+
+def test_the_mockers_workers_have_no_token_counters_and_say_so() -> None:
+    failure = dynamo.parse_vllm(WORKER, at=1.0, layouts=Layouts())
+    assert isinstance(failure, Failure)
+    assert failure.reason is FailureReason.NO_ENGINE_METRICS
+    assert "--disable-log-stats" in failure.detail
+
+
+@pytest.mark.parametrize("case", ["pd", "agg-round-robin-2workers"])
+def test_a_frontend_repeats_its_workers_and_is_recognised_never_counted(case: str) -> None:
+    page = (DYNAMO / case / "frontend" / "t60.prom").read_bytes()
+    for parse in (vllm.parse, dynamo.parse_vllm):
+        failure = parse(page, at=1.0, layouts=Layouts())
+        assert isinstance(failure, Failure)
+        assert failure.reason is FailureReason.OTHER_SYSTEM
+        assert "a Dynamo frontend" in failure.detail
+
+
+def test_lmcache_counts_hits_and_stores_in_tokens_on_the_page_of_its_engine() -> None:
+    pages = [(CAPTURES / "engines/lmcache/effective" / f"{at}.prom").read_bytes() for at in ("t0", "t60")]
+    before, after = (vllm.parse(VLLM + page, at=1.0, layouts=Layouts()) for page in pages)
+    assert gained(before, after, S.OFFLOAD_HIT_TOKENS) == 144384
+    assert gained(before, after, S.OFFLOAD_STORED_TOKENS) == 245248
+
+
+def test_kvbm_counts_blocks_in_and_out_and_matched_tokens_without_the_suffix_total() -> None:
+    pages = [(CAPTURES / "engines/kvbm/effective" / f"{at}.prom").read_bytes() for at in ("t0", "t60")]
+    for before, after in (
+        [kvbm.parse(page, at=1.0, layouts=Layouts()) for page in pages],
+        [dynamo.parse_vllm(OWN + VLLM + page, at=1.0, layouts=Layouts()) for page in pages],
+    ):
+        assert gained(before, after, S.OFFLOAD_STORED_BLOCKS) == 13621
+        assert gained(before, after, S.OFFLOAD_LOADED_BLOCKS) == 20711 + 2617
+        assert gained(before, after, S.OFFLOAD_HIT_TOKENS) == 373248
