@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from enum import StrEnum
 from typing import Any
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.documents import codes, read, rows, section
+from tokenfactory.agent.settings import AgentSettings
 from tokenfactory.api.conditions import REASONS, ConditionType
 from tokenfactory.cli.main import app
 from tokenfactory.judgement.reasons import Cause
@@ -99,19 +101,26 @@ def test_every_outcome_of_a_status_write_is_documented() -> None:
     assert set(codes(row[4])) == set(OUTCOMES)
 
 
-def test_every_setting_is_documented_with_its_variable_and_default_and_no_other_is() -> None:
-    listed = [row for row in rows(section(SETTINGS, "## `tokenfactory run`")) if len(row) == 4]
+@pytest.mark.parametrize(
+    ("command", "settings", "prefix"),
+    [("run", Settings, "TOKENFACTORY_"), ("agent", AgentSettings, "TOKENFACTORY_AGENT_")],
+)
+def test_every_setting_is_documented_with_its_variable_and_default_and_no_other_is(
+    command: str, settings: type[Settings | AgentSettings], prefix: str
+) -> None:
+    listed = [row for row in rows(section(SETTINGS, f"## `tokenfactory {command}`")) if len(row) == 4]
     documented = {codes(flag)[0]: (codes(variable)[0], default) for flag, variable, default, _ in listed}
-    fields = Settings.model_fields
     assert documented == {
-        f"--{name.replace('_', '-')}": (f"TOKENFACTORY_{name.upper()}", shown(field.default))
-        for name, field in fields.items()
+        f"--{name.replace('_', '-')}": (f"{prefix}{name.upper()}", shown(field.default))
+        for name, field in settings.model_fields.items()
     }
 
 
 def shown(default: object) -> str:
     value = default.value if isinstance(default, StrEnum) else default
-    return "empty" if value in ("", ()) else f"`{value}`"
+    if value in ("", ()):
+        return "empty"
+    return f"`{json.dumps(value) if isinstance(value, tuple) else value}`"
 
 
 @pytest.mark.parametrize("kind", list(ConditionType))
@@ -129,7 +138,7 @@ def test_every_command_has_its_section_and_no_other_has() -> None:
     assert set(re.findall(r"^## `tokenfactory (\w+)`$", SETTINGS, re.MULTILINE)) == set(commands())
 
 
-@pytest.mark.parametrize("name", sorted(set(commands()) - {"run"}))
+@pytest.mark.parametrize("name", sorted(set(commands()) - {"run", "agent"}))
 def test_every_option_of_a_command_is_documented_and_no_other_is(name: str) -> None:
     known = {option for parameter in commands()[name].params for option in parameter.opts} - {"--help"}
     listed = {

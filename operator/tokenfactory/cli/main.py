@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tokenfactory.cli import check, crd, demo, once, run
+from tokenfactory.cli import agent, check, crd, demo, once, run
 
 app = typer.Typer(
     name="tokenfactory",
@@ -13,10 +13,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command(
-    "run",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)(run.run)
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+app.command("run", context_settings=_PASSED_ON)(run.run)
+app.command("agent", context_settings=_PASSED_ON)(agent.agent)
 app.command("once")(once.once)
 app.command("check")(check.check)
 app.command("demo")(demo.demo)

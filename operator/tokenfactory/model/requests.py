@@ -237,6 +237,7 @@ class TelemetryTerms:
     dcgm_selectors: tuple[LabelSelector, ...] = (
         LabelSelector((("app", "nvidia-dcgm-exporter"),)),
         LabelSelector((("app.kubernetes.io/name", "dcgm-exporter"),)),
+        LabelSelector((("app.kubernetes.io/name", "tokenfactory-agent"),)),
     )
     dcgm_port: int = 9400
     dcgm_sample_interval_seconds: int = 30

@@ -2,6 +2,8 @@
 
 Everything belongs to the GPU (or to its MIG instance), never to one of several pods that share it: copies
 per pod repeat the device's values, so a reader takes each uuid once before summing watts or energy.
+`tokenfactory agent` repeats nothing: what belongs to the board stands once, without an instance, and reaches
+the board's instances here; who holds a device is told by a series of its own.
 `Hostname` and `hostname` are not read: the page's node is known from the exporter's pod.
 """
 
@@ -53,7 +55,9 @@ FIELDS: MappingProxyType[str, Field] = MappingProxyType(
 _BY_SAMPLE = MappingProxyType(
     {name + suffix: entry for name, entry in FIELDS.items() for suffix in ("", "_total")}
 )
-_WANTED = Wanted(frozenset(_BY_SAMPLE))
+HOLDER_INFO = "tokenfactory_agent_gpu_pod_info"
+BOARD_FIELDS = ("watts", "energy_millijoules", "clock_event_reasons", "xid")
+_WANTED = Wanted(frozenset((*_BY_SAMPLE, HOLDER_INFO)))
 _DEFAULT_LIMITS = ScanLimits()
 _TEXT_LENGTH = 253
 _OWN_POD = "dcgm-exporter"
@@ -106,10 +110,12 @@ def _gather(samples: Iterable[Sample]) -> dict[_Holder, Values]:
             holder = known[labels] = first.setdefault(read[:4], read)
         if not holder.uuid:
             continue
-        entry = _BY_SAMPLE[name]
+        values = holders.setdefault(holder, {})
+        entry = _BY_SAMPLE.get(name)
+        if entry is None:
+            continue
         if value < 0 or value == float("inf"):
             raise PageRefused(Refusal.BAD_VALUE, f"a value of {name} is negative or infinite")
-        values = holders.setdefault(holder, {})
         if value <= entry.largest:
             _merge(values, {entry.name: value * entry.unit})
     return holders
@@ -156,7 +162,10 @@ def _read_pod(labels: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 def _settle(holders: Mapping[_Holder, Values]) -> dict[_Holder, Values]:
-    """Series without a pod beside series with one are the device's own: they outrank the pods' copies."""
+    """Series without a pod beside series with one are the device's own: they outrank the pods' copies.
+
+    What an instance does not say of its board, the board's own series say.
+    """
     device: dict[tuple[str, str], Values] = {}
     held = {(holder.uuid, holder.instance) for holder in holders if holder.pod}
     for holder, values in holders.items():
@@ -166,7 +175,9 @@ def _settle(holders: Mapping[_Holder, Values]) -> dict[_Holder, Values]:
     for holder, values in holders.items():
         place = holder.uuid, holder.instance
         if holder.pod or place not in held:
-            settled[holder] = values | device.get(place, {})
+            board = device.get((holder.uuid, ""), {}) if holder.instance else {}
+            inherited = {name: board[name] for name in BOARD_FIELDS if name in board}
+            settled[holder] = inherited | values | device.get(place, {})
     return settled
 
 
