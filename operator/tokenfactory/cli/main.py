@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tokenfactory.cli import agent, check, crd, demo, once, run
+from tokenfactory.cli import agent, check, crd, demo, once, project, run
 
 app = typer.Typer(
     name="tokenfactory",
@@ -18,6 +18,7 @@ app.command("run", context_settings=_PASSED_ON)(run.run)
 app.command("agent", context_settings=_PASSED_ON)(agent.agent)
 app.command("once")(once.once)
 app.command("check")(check.check)
+app.command("project")(project.project_command)
 app.command("demo")(demo.demo)
 app.command("crd")(crd.crd)
 
