@@ -7,6 +7,7 @@ from math import ceil
 
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.costing.sights import is_ready
+from tokenfactory.costing.tokencount import WORKERS
 from tokenfactory.costing.tracks import Sight
 from tokenfactory.costing.window import is_fresh
 from tokenfactory.measure import Absence, Known, Measure, Missing
@@ -82,14 +83,24 @@ def meter_share(
 
 
 def list_roles(sights: Iterable[Sight]) -> tuple[RoleShare, ...]:
-    """Replicas and GPUs of each role; a pod with several engines counts once, under the first one's role."""
+    """Replicas and GPUs of each role; a pod with several engines counts once, under the first one's role.
+
+    A follower of a multi-node group adds its GPUs to its leader's role and is no replica of its own.
+    """
     first: dict[str, Role] = {}
     gpus: dict[Role, float] = {}
+    followers = set()
     for sight in sights:
         role = first.setdefault(sight.id.pod_uid, sight.role)
         gpus[role] = gpus.get(role, 0.0) + sight.gpus
+        if not sight.id.container and role in WORKERS:
+            followers.add(sight.id.pod_uid)
     return tuple(
-        RoleShare(role=role, replicas=sum(r is role for r in first.values()), gpus=gpus[role])
+        RoleShare(
+            role=role,
+            replicas=sum(r is role for uid, r in first.items() if uid not in followers),
+            gpus=gpus[role],
+        )
         for role in _ROLES
         if role in gpus
     )

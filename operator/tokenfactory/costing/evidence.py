@@ -69,16 +69,20 @@ def weigh_roles(window: WindowView, *, now: float, interval: float) -> tuple[Rol
     found = []
     for role in WORKERS:
         parts = tuple(p for p in window.parts if p.track.role is role)
-        if any(p.track.present for p in parts):
+        if any(p.track.present and p.track.id.container for p in parts):
             found.append(_weigh(role, parts, now=now, interval=interval))
     return tuple(found)
 
 
 def _weigh(role: Role, parts: tuple[TrackView, ...], *, now: float, interval: float) -> RoleLoad:
-    """E: tokens over the GPU time that could serve. Loading time is cost, not inefficiency."""
+    """E: tokens over the GPU time that could serve. Loading time is cost, not inefficiency.
+
+    Followers of a multi-node group (no container of their own) bring GPU time and are no replicas.
+    """
     signal = Signal.PROMPT_TOKENS if role is Role.PREFILL else Signal.OUTPUT_TOKENS
     tokens = sum(part.total(signal) for part in parts)
     able = sum(part.able_gpu_seconds for part in parts)
+    parts = tuple(part for part in parts if part.track.id.container)
     seconds = max((part.seconds for part in parts), default=0.0)
     read = [part for part in parts if part.track.read_at is not None]
     per_gpu: Measure[float] = Missing(Absence.NOT_SCRAPED)

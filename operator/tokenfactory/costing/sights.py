@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from tokenfactory.costing.gpus import count_held, holds_gpus
-from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, HardwareFacts, facts_of
-from tokenfactory.costing.ledger import Ledger
+from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, facts_of
+from tokenfactory.costing.ledger import Ledger, Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.tokencount import WORKERS
 from tokenfactory.costing.tracks import Sight
@@ -40,6 +40,7 @@ def list_sights(
 ) -> tuple[Sight, ...]:
     """All sights of the cycle. `observed` and `products` are DCGM's GPUs and model name per pod UID."""
     roles = {EngineId(item.pod_uid, item.container): item.role for item in inspected}
+    leads = _leads(fleet, roles)
     found: list[Sight] = []
     for replica in filter(holds_gpus, fleet.replicas):
         uid = replica.pod.uid
@@ -48,7 +49,9 @@ def list_sights(
         engines = [(e, roles.get(EngineId(uid, e.container.name), e.role)) for e in replica.engines]
         workers = [(e, role) for e, role in engines if role in WORKERS and e.kind is not EngineKind.NONE]
         if not workers and gpus > 0:
-            found.append(_silent(replica, engines, facts=facts, gpus=gpus, ledger=ledger, now=now))
+            lead = leads.get(replica.group) if replica.group else None
+            silent = _silent(replica, engines, lead=lead, ledger=ledger, now=now)
+            found.append(replace(silent, facts=facts, gpus=gpus))
         share = gpus / max(1, len(workers))
         for engine, role in workers:
             seen = _see(replica, engine, readings=readings, ledger=ledger, now=now)
@@ -91,33 +94,59 @@ def _see(replica: Replica, engine: Engine, *, readings: Readings, ledger: Ledger
     )
 
 
+def _leads(fleet: Fleet, roles: Mapping[EngineId, Role]) -> dict[str, tuple[EngineId, Role]]:
+    """The engine that serves for each multi-node group, and its role."""
+    found: dict[str, tuple[EngineId, Role]] = {}
+    for replica in fleet.replicas:
+        for engine in replica.engines if replica.group and not replica.follower else ():
+            engine_id = EngineId(replica.pod.uid, engine.container.name)
+            role = roles.get(engine_id, engine.role)
+            if role in WORKERS:
+                found.setdefault(replica.group, (engine_id, role))
+    return found
+
+
 def _silent(
     replica: Replica,
     engines: list[tuple[Engine, Role]],
     *,
-    facts: HardwareFacts,
-    gpus: float,
+    lead: tuple[EngineId, Role] | None,
     ledger: Ledger | None,
     now: float,
 ) -> Sight:
-    """A pod that holds GPUs and has no page of its own; a multi-node worker serves while its pool does."""
+    """A pod that holds GPUs and has no page of its own.
+
+    A follower's GPUs are its leader's: they have its role, and do what it does. One whose leader is not known
+    serves while any engine of the pool does.
+    """
     role = next((role for _, role in engines if role is Role.WORKER), Role.NONE)
-    serves = role is Role.WORKER and ledger is not None and any(t.running > 0 for t in ledger.tracks.values())
+    tracks = ledger.tracks if ledger else {}
+    if lead is not None:
+        role, share = lead[1], _does(tracks.get(lead[0]))
+    else:
+        serves = role is Role.WORKER and any(track.running > 0 for track in tracks.values())
+        share = Share.SERVING if serves else Share.IDLE
     pod = replica.pod
     born = begin_of_new(pod.created_at, ledger)
     return Sight(
         id=EngineId(pod.uid, ""),
         role=role,
-        facts=facts,
-        gpus=gpus,
+        facts=UNKNOWN_HARDWARE,
+        gpus=0.0,
         engine=None,
         ready=pod.ready,
         reading=None,
         since=now if born is None else min(born, now),
         from_zero=False,
         now=now,
-        silent_share=Share.SERVING if serves else Share.IDLE,
+        silent_share=share,
     )
+
+
+def _does(track: Track | None) -> Share:
+    if track is None or not track.ready:
+        return Share.LOADING
+    return track.segments[-1].share if track.segments else Share.IDLE
 
 
 def _begin_of(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from tokenfactory.discovery.border import whole
 from tokenfactory.discovery.programs import Program, find_program, is_sidecar
@@ -22,6 +23,8 @@ NO_ADDRESS = "the pod has no address yet"
 ROLE_LABEL = "llm-d.ai/role"
 ROLES = {"prefill": Role.PREFILL, "decode": Role.DECODE}.get
 MULTI_PORT = "data-parallel-multi-port-external-lb"
+EACH_NODE = frozenset({"data-parallel-hybrid-lb", "data-parallel-external-lb", "data-parallel-rank"})
+LED_NODES = frozenset({"nnodes", "node-rank", "dist-init-addr"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,14 @@ class Access:
     allow_host_network: bool = False
 
 
+class Nodes(StrEnum):
+    """Which nodes of a multi-node engine serve, as far as the command line says it."""
+
+    ONE = "not told to span nodes"
+    LED = "spans nodes, the first one serves"
+    EACH = "every node has a server of its own"
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a container's specification says, the same for all replicas of one template."""
@@ -43,6 +54,7 @@ class Shape:
     port: int = DEFAULT_PORT
     problem: FleetReason | None = None
     why_not: str = ""
+    nodes: Nodes = Nodes.ONE
 
 
 def shape_of(container: Container, access: Access) -> Shape | None:
@@ -50,6 +62,11 @@ def shape_of(container: Container, access: Access) -> Shape | None:
     if is_sidecar(container):
         return None
     program = find_program(container)
+    shape = _shape_of(container, program, access)
+    return replace(shape, nodes=_nodes(container, program)) if shape and program else shape
+
+
+def _shape_of(container: Container, program: Program | None, access: Access) -> Shape | None:
     if program is None:
         return _unsupported(EngineKind.OTHER) if container.gpu_limits else None
     if program.kind is not EngineKind.VLLM or not program.supported:
@@ -63,6 +80,19 @@ def shape_of(container: Container, access: Access) -> Shape | None:
     if _switched(program, "disable-log-stats"):
         return Shape(EngineKind.VLLM, port=port, problem=FleetReason.METRICS_DISABLED, why_not=DISABLED)
     return Shape(EngineKind.VLLM, port=port)
+
+
+def follow(shape: Shape, *, alike: bool) -> Shape:
+    """The shape in a follower of a multi-node group: most have no server, and need no scrape.
+
+    `alike`: the container is told what its leader's is, so that only its rank makes it a follower. One that
+    is told to serve by a command of its own does so.
+    """
+    if shape.role is Role.WORKER or shape.nodes is Nodes.EACH:
+        return shape
+    if alike or shape.kind is EngineKind.OTHER or shape.nodes is Nodes.LED:
+        return Shape(shape.kind, role=Role.WORKER, why_not=HEADLESS)
+    return shape
 
 
 def place(shape: Shape, pod: Pod, container: Container, access: Access, *, on_node: bool) -> Engine:
@@ -106,6 +136,15 @@ def _port(container: Container, program: Program, access: Access) -> int:
         if number:
             return number
     return next(iter(access.referenced_ports + container.ports), DEFAULT_PORT)
+
+
+def _nodes(container: Container, program: Program) -> Nodes:
+    """A script that names no server joins a leader's, wherever it is a follower that runs it."""
+    names = {_name(word.partition("=")[0]) for word in program.words}
+    if names & EACH_NODE:
+        return Nodes.EACH
+    scripted = program.by_image and bool(container.command)
+    return Nodes.LED if scripted or names & LED_NODES else Nodes.ONE
 
 
 def _values(words: tuple[str, ...], name: str) -> Iterator[str]:

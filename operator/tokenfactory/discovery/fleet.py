@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 from tokenfactory.discovery.configmaps import configure
-from tokenfactory.discovery.engines import Access, Shape, place, shape_of
+from tokenfactory.discovery.engines import Access, Shape, follow, place, shape_of
 from tokenfactory.discovery.exporters import find_exporters
 from tokenfactory.discovery.gpus import gpus_held
+from tokenfactory.discovery.groups import GroupKey, commands_of_leaders, complete, group_of, is_follower
 from tokenfactory.discovery.problems import list_problems
 from tokenfactory.model import (
     ConfigText,
     Container,
-    Engine,
     Fleet,
     FleetProblem,
     FleetReason,
@@ -42,15 +42,17 @@ def find(
 ) -> Fleet:
     """The pool's fleet, from its own namespace only, sorted by pod name, each UID once.
 
-    `configs` are those ConfigMaps of the namespace that were read (see `config_maps_of`), by name.
-    `neighbours` are the other pools of the namespace by name, for what is selected twice. Finished pods and
-    pods without a node hold no GPU and are left out. Past 10,000 pods the rest is left out, and said so.
+    The selected pods' multi-node groups are completed (docs/cost-model.md §4). `configs` are those ConfigMaps
+    of the namespace that were read (see `config_maps_of`), by name. `neighbours` are the other pools of the
+    namespace by name, for what is selected twice. Finished pods and pods without a node hold no GPU and are
+    left out. Past 10,000 pods the rest is left out, and said so.
     """
     selector = pool.selector or (referenced.selector if referenced else None)
     if selector is None:
         return Fleet(problems=(FleetProblem(FleetReason.POOL_REF_NOT_FOUND, "spec.poolRef names no pool"),))
     selected = _select(inventory.pods(pool.key.namespace, selector), pool.key.namespace)
-    kept = [configure(item, configs) for item in selected[:MOST_PODS]]
+    members = complete(selected, pool.key.namespace, inventory)
+    kept = [configure(item, configs) for item in members[:MOST_PODS]]
     access = Access(
         port=pool.metrics_port,
         path=pool.metrics_path,
@@ -63,7 +65,7 @@ def find(
     return Fleet(
         replicas=replicas,
         exporters=exporters,
-        problems=list_problems(replicas, selected=len(selected), kept=len(kept)) + problems,
+        problems=list_problems(replicas, selected=len(members), kept=len(kept)) + problems,
     )
 
 
@@ -90,7 +92,7 @@ def _select(pods: Iterable[Pod], namespace: str) -> list[Pod]:
 
 
 def _replicas(
-    pods: Iterable[Pod],
+    pods: Sequence[Pod],
     access: Access,
     *,
     inventory: Inventory,
@@ -98,12 +100,18 @@ def _replicas(
 ) -> Iterable[Replica]:
     """Pods that hold GPUs or run an engine; replicas of one template are looked at once."""
     shapes: dict[tuple[object, ...], Shape | None] = {}
+    leading = commands_of_leaders(pods)
+    sharing = _sharing(pods, neighbours)
     for pod in pods:
         if pod.phase in FINISHED or not pod.node_name:
             continue
-        engines = tuple(
-            _engines(pod, access, shapes, on_node=pod.host_network or inventory.is_node_address(pod.ip))
-        )
+        group, follower = group_of(pod.labels), is_follower(pod.labels)
+        on_node = pod.host_network or inventory.is_node_address(pod.ip)
+        engines = []
+        for container, shape in _shapes(pod, access, shapes):
+            alike = (group, container.command + container.args) in leading
+            own = follow(shape, alike=alike) if follower else shape
+            engines.append(place(own, pod, container, access, on_node=on_node))
         node = inventory.node(pod.node_name)
         gpus = gpus_held(pod, node)
         if not engines and not gpus and not pod.mounts_claims:
@@ -113,21 +121,44 @@ def _replicas(
             node=node,
             gpus=gpus,
             product=node.gpu_product if node else None,
-            engines=engines,
-            shared_with=tuple(sorted(name for name, other in neighbours if other.matches(pod.labels))),
+            engines=tuple(engines),
+            shared_with=sharing(pod),
+            group="/".join(group) if group else "",
+            follower=follower,
         )
 
 
-def _engines(
-    pod: Pod, access: Access, shapes: dict[tuple[object, ...], Shape | None], *, on_node: bool
-) -> Iterable[Engine]:
+def _sharing(
+    pods: Iterable[Pod], neighbours: Sequence[tuple[str, LabelSelector]]
+) -> Callable[[Pod], tuple[str, ...]]:
+    """Which other pools count a pod, too: those that select it or a pod of its group."""
+    by_group: dict[GroupKey, set[str]] = {}
+
+    def direct(pod: Pod) -> set[str]:
+        return {name for name, other in neighbours if other.matches(pod.labels)}
+
+    for pod in pods if neighbours else ():
+        group = group_of(pod.labels)
+        if group is not None:
+            by_group.setdefault(group, set()).update(direct(pod))
+
+    def sharing(pod: Pod) -> tuple[str, ...]:
+        group = group_of(pod.labels)
+        return tuple(sorted(by_group.get(group, ()) if group else direct(pod)))
+
+    return sharing
+
+
+def _shapes(
+    pod: Pod, access: Access, shapes: dict[tuple[object, ...], Shape | None]
+) -> Iterable[tuple[Container, Shape]]:
     for container in pod.containers:
         template = _template(container)
         if template not in shapes:
             shapes[template] = shape_of(container, access)
         shape = shapes[template]
         if shape is not None:
-            yield place(shape, pod, container, access, on_node=on_node)
+            yield container, shape
 
 
 def _template(container: Container) -> tuple[object, ...]:

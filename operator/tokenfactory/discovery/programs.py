@@ -6,7 +6,7 @@ The command line outranks the image. Nothing is guessed: a program that is not l
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from tokenfactory.model import Container, EngineKind
@@ -54,12 +54,16 @@ _SHELL_MARKS = str.maketrans(dict.fromkeys(";&|\n", f" {END} ") | dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A server in a command line. `words` follow it; a wrapper that hides the engine is not supported."""
+    """A server in a command line. `words` follow it; a wrapper that hides the engine is not supported.
+
+    `by_image`: no word names it, the image does.
+    """
 
     kind: EngineKind
     words: tuple[str, ...]
     supported: bool = True
     worker: bool = False
+    by_image: bool = False
 
 
 def find_program(container: Container) -> Program | None:
@@ -73,7 +77,8 @@ def find_program(container: Container) -> Program | None:
             return Program(SERVE_PROGRAMS[name], _arguments(words, position + 2))
         if name in WRAPPED and position and words[position - 1] == "-m":
             return Program(WRAPPED[name], _arguments(words, position + 1), supported=False)
-    return _by_image(container, words)
+    found = _by_image(container, words)
+    return replace(found, by_image=True) if found else None
 
 
 def is_sidecar(container: Container) -> bool:

@@ -178,6 +178,8 @@ class Replica:
     """A pod of the pool that holds GPUs or runs an engine.
 
     `gpus` is what its limits ask for (shares as fractions). `product` is None when no label tells.
+    `group` is the same for all pods of a multi-node group (empty: no such group); of those, the `follower`s
+    hold GPUs of an engine that another pod serves.
     """
 
     pod: Pod
@@ -186,6 +188,8 @@ class Replica:
     product: str | None
     engines: tuple[Engine, ...] = ()
     shared_with: tuple[str, ...] = ()
+    group: str = ""
+    follower: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

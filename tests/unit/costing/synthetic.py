@@ -83,6 +83,8 @@ class SimPod:
     families: frozenset[Signal | Histogram] = FAMILIES
     more: tuple[tuple[Signal, float], ...] = ()
     instance_type: str = ""
+    group: str = ""
+    follower: bool = False
 
     @property
     def id(self) -> EngineId:
@@ -153,6 +155,8 @@ def replica(pod: SimPod, t: float) -> Replica:
         gpus=pod.gpus,
         product=pod.product,
         engines=engines if pod.kind is not EngineKind.NONE else (),
+        group=pod.group,
+        follower=pod.follower,
     )
 
 
