@@ -10,6 +10,7 @@ from tokenfactory.costing.coverage import gpus_by_pod
 from tokenfactory.costing.gpus import attribute, observed_by_pod
 from tokenfactory.costing.ledger import Ledger, Presence, Track
 from tokenfactory.costing.sights import begin_of_new, list_sights
+from tokenfactory.costing.standing import keep
 from tokenfactory.costing.tracks import Sight, Step, advance, merge_buckets, trim
 from tokenfactory.costing.window import FRESH_INTERVALS, Span, find_end
 from tokenfactory.model import Economics, EngineId, Fleet, Inspected, Pool, Readings, Terms
@@ -47,8 +48,8 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
     steps = _advance_all(sights, ledger, now=now)
     presence = _note_presence(sights, fleet, ledger=ledger, now=now)
     before = ledger or Ledger(first_at=now, at=now, window_seconds=terms.window_seconds)
-    keep = FRESH_INTERVALS * max(terms.scrape_interval_seconds, _sampling(terms))
-    driven = boards.drive(before.odometers, attributed, presence=presence, now=now, keep=keep)
+    patience = FRESH_INTERVALS * max(terms.scrape_interval_seconds, _sampling(terms))
+    driven = boards.drive(before.odometers, attributed, presence=presence, now=now, keep=patience)
     after = _write(before, situation, steps=steps, driven=driven, presence=presence)
     sampled = boards.sample(attributed, now=now)
     after = replace(after, samples=(*after.samples, sampled)) if sampled else after
@@ -68,7 +69,9 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
         steps=steps,
         closed_energy=driven.spans,
     )
-    return after, figures.compose(cycle)
+    economics = figures.compose(cycle)
+    standings = keep(after.standings, economics.standing, window=terms.window_seconds)
+    return replace(after, standings=standings), economics
 
 
 def energy_seconds(terms: Terms) -> float:
@@ -150,6 +153,7 @@ def _write(
         odometers=driven.odometers,
         energy=(*(e for e in before.energy if e.end > horizon), *driven.spans),
         samples=tuple(s for s in before.samples if s.at > short),
+        standings=before.standings,
     )
 
 

@@ -117,6 +117,7 @@ def sample(boards: Boards, *, now: float) -> GpuSample | None:
             for gpu in readings
             if gpu.clock_event_reasons is not None
         ),
+        megahertz=_sum(gpu.sm_megahertz for gpu in readings if gpu.sm_megahertz and gpu.utilisation),
     )
 
 

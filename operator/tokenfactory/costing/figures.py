@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tokenfactory.costing import boards
-from tokenfactory.costing.cost import find_cost
+from tokenfactory.costing.cost import find_cost, window_price
 from tokenfactory.costing.coverage import count_gpus, count_replicas, list_failures, list_roles, meter_share
 from tokenfactory.costing.energy import (
     find_measured,
@@ -27,12 +27,15 @@ from tokenfactory.costing.reference import Demand, compare
 from tokenfactory.costing.savings import find_savings
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.split import halve, per_million_of_each
-from tokenfactory.costing.throughput import Pace, decoders, find_throughput
+from tokenfactory.costing.standing import find_move, stand
+from tokenfactory.costing.throughput import Pace, cached_share, decoders, find_throughput
 from tokenfactory.costing.tokencount import Counted, count_window
 from tokenfactory.costing.tracks import Sight, Step
 from tokenfactory.costing.window import FRESH_INTERVALS, Span, WindowView, view
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
 from tokenfactory.model import (
+    CostBasis,
+    CostFigures,
     Coverage,
     Economics,
     EnergyFigures,
@@ -45,7 +48,9 @@ from tokenfactory.model import (
     PriceQuote,
     Readings,
     Role,
+    Savings,
     Signal,
+    Standing,
     Terms,
     ThroughputFigures,
 )
@@ -101,12 +106,11 @@ def compose(cycle: Cycle) -> Economics:
     window, held = view(cycle.ledger.tracks.values(), cycle.span), cycle.held
     coverage = count_replicas(cycle.sights, cycle.ledger, now=cycle.now, interval=cycle.interval)
     counted = _count(cycle, window, coverage)
-    prices, quote = _price(cycle, held)
     pace = Pace(window, sum(held.values()), complete=coverage.complete)
     throughput = find_throughput(counted, pace)
     metering = _measure_energy(cycle, window, counted=counted)
-    halves = halve(window, prices, quote)
-    per_input, per_output = per_million_of_each(halves, counted, currency=quote.currency)
+    gpus = _find_gpus(cycle, held)
+    money = _weigh_money(cycle, window, held=held, counted=counted, clock=gpus.sm_megahertz)
     gains = sum_slices(cycle.ledger.latency, cycle.span)
     return Economics(
         at=cycle.now,
@@ -120,13 +124,9 @@ def compose(cycle: Cycle) -> Economics:
             grace=max(cycle.patience, 2 * cycle.sample_interval),
         ),
         roles=list_roles(cycle.sights),
-        gpus=_find_gpus(cycle, held),
-        price=quote,
-        cost=replace(
-            find_cost(cycle.pool, quote=quote, prices=prices, held=held, counted=counted, window=window),
-            per_million_input=per_input,
-            per_million_output=per_output,
-        ),
+        gpus=gpus,
+        price=money.quote,
+        cost=money.cost,
         throughput=throughput,
         latency=find_latency(gains, families=_families(window), seconds=cycle.span.seconds),
         measured=metering.figures,
@@ -134,10 +134,52 @@ def compose(cycle: Cycle) -> Economics:
         of_reference=_compare(cycle, window, held=held, throughput=throughput),
         evidence=gather_evidence(cycle.sights, window, cycle.readings.engines),
         loads=weigh_roles(window, now=cycle.now, interval=cycle.interval),
-        increments=add_up(cycle.steps, prices=prices, energy=cycle.closed_energy, power=cycle.power),
+        increments=add_up(cycle.steps, prices=money.prices, energy=cycle.closed_energy, power=cycle.power),
         failures=list_failures(cycle.fleet, cycle.readings),
+        savings=money.savings,
+        standing=money.standing,
+        moved=find_move(cycle.ledger.standings, money.standing, window=cycle.terms.window_seconds),
+        pods=split_pods(pace, prices=money.prices, power=cycle.power, watts=metering.watts),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Money:
+    """All that prices enter into."""
+
+    prices: Mapping[HardwareFacts, ProductPrice]
+    quote: PriceQuote
+    cost: CostFigures
+    savings: Savings
+    standing: Standing | None
+
+
+def _weigh_money(
+    cycle: Cycle,
+    window: WindowView,
+    *,
+    held: Mapping[HardwareFacts, float],
+    counted: Measure[Counted],
+    clock: Measure[float],
+) -> _Money:
+    prices, quote = _price(cycle, held)
+    halves = halve(window, prices, quote)
+    per_input, per_output = per_million_of_each(halves, counted, currency=quote.currency)
+    cost = find_cost(cycle.pool, quote=quote, prices=prices, held=held, counted=counted, window=window)
+    return _Money(
+        prices=prices,
+        quote=quote,
+        cost=replace(cost, per_million_input=per_input, per_million_output=per_output),
         savings=find_savings(window, halves, counted, currency=quote.currency),
-        pods=split_pods(pace, prices=prices, power=cycle.power, watts=metering.watts),
+        standing=stand(
+            window,
+            cost=cost.per_million[CostBasis.TOTAL],
+            price=window_price(prices, window),
+            currency=quote.currency,
+            halves=halves,
+            cached_share=cached_share(counted),
+            clock=clock,
+        ),
     )
 
 

@@ -39,6 +39,7 @@ def find_gpus(
         throttled_share=_mean(
             (item.throttled for item in inside), sampled=bool(inside), seconds=span.seconds
         ),
+        sm_megahertz=_mean((item.megahertz for item in inside), sampled=bool(inside), seconds=span.seconds),
     )
 
 

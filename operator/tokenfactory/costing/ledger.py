@@ -10,7 +10,7 @@ from types import MappingProxyType
 from tokenfactory.costing.counters import Bucket, Snapshot
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.shares import Share
-from tokenfactory.model import EngineId, Histogram, Role, Signal
+from tokenfactory.model import EngineId, Histogram, Role, Signal, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ class GpuSample:
     tensor: tuple[float, float] = (0.0, 0.0)
     memory: tuple[float, float] = (0.0, 0.0)
     throttled: tuple[float, float] = (0.0, 0.0)
+    megahertz: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +132,4 @@ class Ledger:
     odometers: Mapping[str, Odometer] = field(default_factory=lambda: MappingProxyType({}))
     energy: tuple[EnergySpan, ...] = ()
     samples: tuple[GpuSample, ...] = ()
+    standings: tuple[Standing, ...] = ()

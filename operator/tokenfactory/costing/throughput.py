@@ -65,7 +65,7 @@ def find_throughput(counted: Measure[Counted], pace: Pace) -> ThroughputFigures:
             value=rates, basis="tokens/s", source=SOURCE, grade=count.grade, window_seconds=seconds
         ),
         per_gpu=per_gpu,
-        cached_input_share=_cached_share(count, known),
+        cached_input_share=cached_share(counted),
         per_user=_per_user(window, count, known),
         concurrency=_concurrency(pace, known),
     )
@@ -74,13 +74,23 @@ def find_throughput(counted: Measure[Counted], pace: Pace) -> ThroughputFigures:
 Knower = Callable[[float, str], Known[float]]
 
 
-def _cached_share(count: Counted, known: Knower) -> Measure[float]:
-    if not count.cache_known:
+def cached_share(counted: Measure[Counted]) -> Measure[float]:
+    """The share of input tokens that came from a cache."""
+    if isinstance(counted, Missing):
+        return counted
+    if not counted.value.cache_known:
         return Missing(Absence.NOT_EXPORTED)
-    prompt = count.tokens.cached_input + count.tokens.uncached_input
+    tokens = counted.value.tokens
+    prompt = tokens.cached_input + tokens.uncached_input
     if prompt <= 0:
         return Missing(Absence.NO_TRAFFIC)
-    return known(count.tokens.cached_input / prompt, "cached over all input tokens")
+    return Known(
+        value=tokens.cached_input / prompt,
+        basis="cached over all input tokens",
+        source=SOURCE,
+        grade=counted.grade,
+        window_seconds=counted.window_seconds,
+    )
 
 
 def decoders(window: WindowView) -> tuple[TrackView, ...]:

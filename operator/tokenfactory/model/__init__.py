@@ -45,6 +45,7 @@ from tokenfactory.model.fleet import (
     Replica,
     Role,
 )
+from tokenfactory.model.movement import Move, Mover, Part, Roles, Standing, explain_move
 from tokenfactory.model.readings import (
     AT_THE_END,
     TOKENS_COUNTED,
@@ -145,6 +146,8 @@ __all__ = [
     "InvalidPool",
     "LabelSelector",
     "Level",
+    "Move",
+    "Mover",
     "Node",
     "ObjectiveResult",
     "Objectives",
@@ -152,6 +155,7 @@ __all__ = [
     "OptimizationRow",
     "OptimizationState",
     "OwnershipEntry",
+    "Part",
     "Pod",
     "PodFigures",
     "Policy",
@@ -173,11 +177,13 @@ __all__ = [
     "Role",
     "RoleLoad",
     "RoleShare",
+    "Roles",
     "Savings",
     "SelectorOperator",
     "SelectorRule",
     "SeriesKey",
     "Signal",
+    "Standing",
     "TelemetryMode",
     "TelemetryTerms",
     "Terms",
@@ -185,4 +191,5 @@ __all__ = [
     "Tokens",
     "Truth",
     "Verdict",
+    "explain_move",
 ]

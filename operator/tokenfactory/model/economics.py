@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from tokenfactory.measure import Absence, Grade, Measure, Missing
 from tokenfactory.model.fleet import Role
+from tokenfactory.model.movement import Move, Standing
 from tokenfactory.model.readings import EngineId, FailureReason, Histogram, Signal
 from tokenfactory.model.requests import CostBasis, PriceSource
 
@@ -98,6 +99,7 @@ class GpuFigures:
     tensor_active_share: Measure[float] = UNSET
     memory_used_share: Measure[float] = UNSET
     throttled_share: Measure[float] = UNSET
+    sm_megahertz: Measure[float] = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,3 +250,5 @@ class Economics:
     failures: tuple[tuple[str, FailureReason], ...] = ()
     pods: tuple[PodFigures, ...] = ()
     savings: Savings = Savings()
+    standing: Standing | None = None
+    moved: Measure[Move] = UNSET

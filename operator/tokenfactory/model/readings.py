@@ -116,6 +116,7 @@ class GpuReading:
     memory_free_mib: float | None = None
     memory_reserved_mib: float | None = None
     clock_event_reasons: int | None = None
+    sm_megahertz: float | None = None
     xid: int | None = None
 
 

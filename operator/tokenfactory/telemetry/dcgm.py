@@ -48,6 +48,7 @@ FIELDS: MappingProxyType[str, Field] = MappingProxyType(
         "DCGM_FI_DEV_FB_FREE": Field(name="memory_free_mib", largest=_BLANK_INT32),
         "DCGM_FI_DEV_FB_RESERVED": Field(name="memory_reserved_mib", largest=_BLANK_INT32),
         "DCGM_FI_DEV_CLOCKS_EVENT_REASONS": Field(name="clock_event_reasons", largest=_BLANK_INT32),
+        "DCGM_FI_DEV_SM_CLOCK": Field(name="sm_megahertz", largest=_BLANK_INT32),
         "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS": Field(name="clock_event_reasons", largest=_BLANK_INT32),
         "DCGM_FI_DEV_XID_ERRORS": Field(name="xid", largest=_BLANK_INT32),
     }
@@ -56,7 +57,7 @@ _BY_SAMPLE = MappingProxyType(
     {name + suffix: entry for name, entry in FIELDS.items() for suffix in ("", "_total")}
 )
 HOLDER_INFO = "tokenfactory_agent_gpu_pod_info"
-BOARD_FIELDS = ("watts", "energy_millijoules", "clock_event_reasons", "xid")
+BOARD_FIELDS = ("watts", "energy_millijoules", "clock_event_reasons", "xid", "sm_megahertz")
 _WANTED = Wanted(frozenset((*_BY_SAMPLE, HOLDER_INFO)))
 _DEFAULT_LIMITS = ScanLimits()
 _TEXT_LENGTH = 253
@@ -199,6 +200,7 @@ def _to_reading(holder: _Holder, values: Values) -> GpuReading:
         memory_free_mib=values.get("memory_free_mib"),
         memory_reserved_mib=values.get("memory_reserved_mib"),
         clock_event_reasons=None if reasons is None else int(reasons),
+        sm_megahertz=values.get("sm_megahertz"),
         xid=None if xid is None else int(xid),
     )
 
