@@ -154,6 +154,7 @@ def _write(
         energy=(*(e for e in before.energy if e.end > horizon), *driven.spans),
         samples=tuple(s for s in before.samples if s.at > short),
         standings=before.standings,
+        faults=tuple(fault for fault in (*before.faults, *driven.faults) if fault.at > short),
     )
 
 

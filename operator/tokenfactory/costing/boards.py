@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tokenfactory.costing.gpus import Board, Holding
-from tokenfactory.costing.ledger import EnergySpan, GpuSample, Odometer, Presence
+from tokenfactory.costing.ledger import EnergySpan, Fault, GpuSample, Odometer, PodSample, Presence
 from tokenfactory.model import GpuReading
 from tokenfactory.units import JOULES_PER_MILLIJOULE
 
-THROTTLE_BITS = 0x4 | 0x20 | 0x40 | 0x80
+POWER_BITS = 0x4 | 0x80
+THERMAL_BITS = 0x20 | 0x40
+THROTTLE_BITS = POWER_BITS | THERMAL_BITS
 STUCK_AFTER_SAMPLES = 3.0
 
 Boards = tuple[tuple[Board, tuple[Holding, ...]], ...]
@@ -18,10 +20,11 @@ Boards = tuple[tuple[Board, tuple[Holding, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """The odometers after a cycle and the spans of energy that it closed."""
+    """The odometers after a cycle, the spans of energy that it closed and the XIDs that appeared."""
 
     odometers: Mapping[str, Odometer]
     spans: tuple[EnergySpan, ...]
+    faults: tuple[Fault, ...] = ()
 
 
 def drive(
@@ -39,11 +42,13 @@ def drive(
     """
     after = {uuid: meter for uuid, meter in before.items() if now - meter.seen_at <= keep}
     joules: dict[tuple[str, float, float, bool], tuple[float, float]] = {}
+    faults: list[Fault] = []
     for board, holdings in boards:
         meter = after.get(board.uuid)
         if meter is not None and board.at <= meter.seen_at:
             continue
         after[board.uuid], gained = _move(meter, board, holdings)
+        faults += _faults(meter, board, holdings)
         if meter is None or gained is None:
             continue
         for holding in holdings:
@@ -58,7 +63,14 @@ def drive(
         EnergySpan(pod, start, end, used, gpus, estimated)
         for (pod, start, end, estimated), (used, gpus) in sorted(joules.items())
     )
-    return Drive(after, spans)
+    return Drive(after, spans, tuple(faults))
+
+
+def _faults(meter: Odometer | None, board: Board, holdings: tuple[Holding, ...]) -> list[Fault]:
+    """The gauge keeps the last code: only a change while the board is watched is news."""
+    if meter is None or not board.xid or board.xid == meter.xid:
+        return []
+    return [Fault(board.at, holding.pod_uid, board.xid) for holding in holdings]
 
 
 def _move(
@@ -69,11 +81,12 @@ def _move(
     pods = tuple((holding.pod_uid, holding.gpus) for holding in holdings)
     estimated = any(holding.estimated for holding in holdings)
     known = meter.millijoules if meter is not None else None
+    xid = board.xid if board.xid is not None or meter is None else meter.xid
     if meter is None or known is None or value is None or value < known:
-        return Odometer(board.at, board.at, value, pods, closed=False, estimated=estimated), None
+        return Odometer(board.at, board.at, value, pods, closed=False, estimated=estimated, xid=xid), None
     if value == known:
-        return replace(meter, seen_at=board.at, pods=pods, estimated=estimated), None
-    moved = Odometer(board.at, board.at, value, pods, closed=True, estimated=estimated)
+        return replace(meter, seen_at=board.at, pods=pods, estimated=estimated, xid=xid), None
+    moved = Odometer(board.at, board.at, value, pods, closed=True, estimated=estimated, xid=xid)
     return moved, (value - known) * JOULES_PER_MILLIJOULE
 
 
@@ -117,7 +130,39 @@ def sample(boards: Boards, *, now: float) -> GpuSample | None:
             for gpu in readings
             if gpu.clock_event_reasons is not None
         ),
-        megahertz=_sum(gpu.sm_megahertz for gpu in readings if gpu.sm_megahertz and gpu.utilisation),
+        megahertz=_sum(clock for gpu in readings if (clock := _clock(gpu))),
+        pods=_by_pod(boards),
+    )
+
+
+def _by_pod(boards: Boards) -> tuple[PodSample, ...]:
+    """Why clocks are low, and the clocks, of each pod's GPUs; nothing where neither is exported."""
+    found: dict[str, PodSample] = {}
+    for _, holdings in boards:
+        for holding in holdings:
+            for gpu in holding.readings:
+                if gpu.clock_event_reasons is not None or _clock(gpu):
+                    before = found.get(holding.pod_uid) or PodSample(holding.pod_uid)
+                    found[holding.pod_uid] = _add(before, gpu)
+    return tuple(found.values())
+
+
+def _clock(gpu: GpuReading) -> float:
+    """The clock of a GPU at work; 0 where it idles or none is exported."""
+    return gpu.sm_megahertz or 0.0 if gpu.utilisation else 0.0
+
+
+def _add(before: PodSample, gpu: GpuReading) -> PodSample:
+    reasons = gpu.clock_event_reasons
+    bits = reasons or 0
+    return PodSample(
+        before.pod_uid,
+        explained=before.explained + (reasons is not None),
+        throttled=before.throttled + bool(bits & THROTTLE_BITS),
+        power_capped=before.power_capped + bool(bits & POWER_BITS),
+        thermal=before.thermal + bool(bits & THERMAL_BITS),
+        clocked=before.clocked + bool(_clock(gpu)),
+        clocks=before.clocks + _clock(gpu),
     )
 
 

@@ -16,7 +16,7 @@ from tokenfactory.costing.energy import (
     watts_by_pod,
 )
 from tokenfactory.costing.evidence import gather_evidence, weigh_roles
-from tokenfactory.costing.gpufigures import find_gpus
+from tokenfactory.costing.gpufigures import find_boards, find_gpus
 from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, HardwareFacts
 from tokenfactory.costing.increments import add_up
 from tokenfactory.costing.latency import find_latency, sum_slices
@@ -140,6 +140,7 @@ def compose(cycle: Cycle) -> Economics:
         standing=money.standing,
         moved=find_move(cycle.ledger.standings, money.standing, window=cycle.terms.window_seconds),
         pods=split_pods(pace, prices=money.prices, power=cycle.power, watts=metering.watts),
+        boards=find_boards(cycle.ledger.samples, cycle.ledger.faults, cycle.span),
     )
 
 

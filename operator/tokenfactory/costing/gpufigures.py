@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import GpuSample
+from tokenfactory.costing.ledger import Fault, GpuSample, PodSample
 from tokenfactory.costing.window import Span
 from tokenfactory.measure import Absence, Known, Measure, Missing
-from tokenfactory.model import ExporterReading, Fleet, GpuFigures, Readings
+from tokenfactory.model import BoardFigures, ExporterReading, Fleet, GpuFigures, Readings
 
 LIMITS_SOURCE = "container limits and DCGM, docs/cost-model.md §4"
 DCGM_SOURCE = "DCGM"
@@ -41,6 +41,51 @@ def find_gpus(
         ),
         sm_megahertz=_mean((item.megahertz for item in inside), sampled=bool(inside), seconds=span.seconds),
     )
+
+
+def find_boards(
+    samples: Iterable[GpuSample], faults: Iterable[Fault], span: Span
+) -> tuple[BoardFigures, ...]:
+    """One row per pod of which a page told something in the span, sorted by UID."""
+    sums: dict[str, PodSample] = {}
+    for sample in samples:
+        if span.start < sample.at <= span.end:
+            for part in sample.pods:
+                sums[part.pod_uid] = _add(sums.get(part.pod_uid), part)
+    xids: dict[str, set[int]] = {}
+    for fault in faults:
+        if fault.at > span.start:
+            xids.setdefault(fault.pod_uid, set()).add(fault.xid)
+    return tuple(
+        BoardFigures(
+            pod_uid=uid,
+            throttled_share=_share(total.throttled, total.explained),
+            power_capped_share=_share(total.power_capped, total.explained),
+            thermal_share=_share(total.thermal, total.explained),
+            sm_megahertz=_share(total.clocks, total.clocked),
+            xids=tuple(sorted(xids.get(uid, ()))),
+        )
+        for uid in sorted({*sums, *xids})
+        for total in (sums.get(uid, PodSample(uid)),)
+    )
+
+
+def _add(before: PodSample | None, more: PodSample) -> PodSample:
+    if before is None:
+        return more
+    return PodSample(
+        before.pod_uid,
+        explained=before.explained + more.explained,
+        throttled=before.throttled + more.throttled,
+        power_capped=before.power_capped + more.power_capped,
+        thermal=before.thermal + more.thermal,
+        clocked=before.clocked + more.clocked,
+        clocks=before.clocks + more.clocks,
+    )
+
+
+def _share(part: float, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _count_observed(fleet: Fleet, observed: Mapping[str, float], readings: Readings) -> Measure[float]:

@@ -43,6 +43,11 @@ class Board:
             (r.energy_millijoules for r in self.readings if r.energy_millijoules is not None), default=None
         )
 
+    @property
+    def xid(self) -> int | None:
+        """The board's last XID code (0: none yet); None: not exported."""
+        return max((r.xid for r in self.readings if r.xid is not None), default=None)
+
 
 def holds_gpus(replica: Replica) -> bool:
     """A pod holds its GPUs from being bound to a node until it is finished or gone."""

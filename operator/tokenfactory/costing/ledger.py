@@ -82,6 +82,29 @@ class Odometer:
     pods: tuple[tuple[str, float], ...]
     closed: bool = False
     estimated: bool = False
+    xid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An XID code that appeared on a board of a pod while we watched it."""
+
+    at: float
+    pod_uid: str
+    xid: int
+
+
+@dataclass(frozen=True, slots=True)
+class PodSample:
+    """One pod's GPUs in one cycle: how many say why their clocks are low, and the sum of their clocks."""
+
+    pod_uid: str
+    explained: int = 0
+    throttled: int = 0
+    power_capped: int = 0
+    thermal: int = 0
+    clocked: int = 0
+    clocks: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +138,7 @@ class GpuSample:
     memory: tuple[float, float] = (0.0, 0.0)
     throttled: tuple[float, float] = (0.0, 0.0)
     megahertz: tuple[float, float] = (0.0, 0.0)
+    pods: tuple[PodSample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,3 +157,4 @@ class Ledger:
     energy: tuple[EnergySpan, ...] = ()
     samples: tuple[GpuSample, ...] = ()
     standings: tuple[Standing, ...] = ()
+    faults: tuple[Fault, ...] = ()

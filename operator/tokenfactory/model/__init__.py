@@ -5,6 +5,7 @@ Times are Unix seconds (float), powers watts, energies joules, money Decimal in 
 
 from tokenfactory.model.economics import (
     UNSET,
+    BoardFigures,
     CostFigures,
     Coverage,
     Economics,
@@ -105,6 +106,7 @@ __all__ = [
     "EMPTY",
     "TOKENS_COUNTED",
     "UNSET",
+    "BoardFigures",
     "CollapseRule",
     "Condition",
     "ConfigText",

@@ -103,6 +103,25 @@ class GpuFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoardFigures:
+    """What DCGM said over the window of the GPUs that one pod holds: evidence for the cause of a slow pod.
+
+    Shares are of the pod's GPU samples whose clock-event reasons are exported: `throttled_share` carries any
+    of 0x4, 0x20, 0x40, 0x80 (docs/cost-model.md §15), `power_capped_share` 0x4 or 0x80 (software power cap,
+    power brake), `thermal_share` 0x20 or 0x40. `sm_megahertz` is the mean clock of boards at
+    work. None: not exported. `xids` are the codes that appeared within the window while the board was
+    watched, sorted: one that was there at the first look, or that repeats the one before, is no news.
+    """
+
+    pod_uid: str
+    throttled_share: float | None = None
+    power_capped_share: float | None = None
+    thermal_share: float | None = None
+    sm_megahertz: float | None = None
+    xids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostFigures:
     """Money over the window (docs/cost-model.md §6); `per_million` by basis.
 
@@ -249,6 +268,7 @@ class Economics:
     increments: Increments
     failures: tuple[tuple[str, FailureReason], ...] = ()
     pods: tuple[PodFigures, ...] = ()
+    boards: tuple[BoardFigures, ...] = ()
     savings: Savings = Savings()
     standing: Standing | None = None
     moved: Measure[Move] = UNSET
