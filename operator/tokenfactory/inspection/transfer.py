@@ -39,6 +39,13 @@ NOT_KNOWN = "the connector is not known here"
 SHARED_STORE = "a store that engines share may or may not carry prompts from prefill to decode"
 STORES_ONLY = "the connector stores KV blocks: it moves none between engines"
 NEVER_REUSED = "prefix caching is off: nothing can be reused of what is stored"
+NO_TIER = "the CPU tier is off and no disk or remote store is named: LMCache keeps nothing"
+LMCACHE_TIERS = (
+    "LMCACHE_CONFIG_FILE",
+    "LMCACHE_LOCAL_DISK",
+    "LMCACHE_REMOTE_URL",
+    "LMCACHE_REMOTE_STORAGE_PLUGINS",
+)
 WEIGHT_FLAGS = ("cpu-offload-gb", "swap-space")
 
 
@@ -140,9 +147,17 @@ def _by_connector(command: Command, store: Connector) -> Declaration:
         return _offloading(
             DeclarationState.OPAQUE, CONFIG, "LMCache's own configuration decides whether it stores"
         )
+    if store.name in LMCACHE and _keeps_nothing(command):
+        return _offloading(DeclarationState.INVALID, "LMCACHE_LOCAL_CPU", NO_TIER)
     if store.name in OWN_MEMORY and _never_reused(command):
         return _offloading(DeclarationState.INVALID, CONFIG, NEVER_REUSED)
     return _offloading(DeclarationState.DECLARED, CONFIG, "a connector stores KV blocks")
+
+
+def _keeps_nothing(command: Command) -> bool:
+    """LMCache in the engine with its CPU tier off, and no other tier named anywhere in the pod."""
+    off = command.env.get("LMCACHE_LOCAL_CPU", "").lower() in ("false", "0")
+    return off and not any(key in command.env or command.may_set(key) for key in LMCACHE_TIERS)
 
 
 def _never_reused(command: Command) -> bool:
