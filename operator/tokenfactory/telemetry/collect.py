@@ -19,6 +19,8 @@ from tokenfactory.model import (
 from tokenfactory.ports import Page, PageSource
 from tokenfactory.telemetry import dcgm
 from tokenfactory.telemetry.layouts import Layouts
+from tokenfactory.telemetry.limits import FetchLimits
+from tokenfactory.telemetry.slots import Slots
 from tokenfactory.telemetry.systems import EngineParser, parser_of
 
 Reading = EngineReading | ExporterReading
@@ -28,11 +30,14 @@ Parser = Callable[[Page], Reading | Failure]
 class Collector:
     """Scrapes for every pool. It keeps nothing but what shapes of pages have in common (`Layouts`)."""
 
-    __slots__ = ("_layouts", "_source", "_turn")
+    __slots__ = ("_hands", "_layouts", "_source", "_turn")
 
-    def __init__(self, source: PageSource, *, layouts: Layouts | None = None) -> None:
+    def __init__(
+        self, source: PageSource, *, layouts: Layouts | None = None, limits: FetchLimits | None = None
+    ) -> None:
         self._source = source
         self._layouts = layouts or Layouts()
+        self._hands = Slots(limits or FetchLimits())
         self._turn = asyncio.Lock()
 
     async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings:
@@ -42,6 +47,8 @@ class Collector:
         too (an exporter's, and an engine's whose pod they share), `timeout` (seconds) bounds each fetch. An
         endpoint that several engines claim is fetched once and counts for the first of them; the others get
         no entry. Pages are read one at a time over all pools, and the event loop turns between two of them.
+        No more pages are asked for than may be in flight until those that came have been read: a busy moment
+        of the machine would otherwise pile up the pages of the whole fleet.
         """
         engines, exporters = dict(_find_engines(fleet)), tuple(dict.fromkeys(fleet.exporters))
         ages = {endpoint: max_age if item.shared else 0.0 for endpoint, item in engines.items()}
@@ -67,12 +74,13 @@ class Collector:
     async def _read(
         self, endpoint: Endpoint, parser: Parser, *, max_age: float, timeout: float
     ) -> Reading | Failure:
-        page = await self._source.page(endpoint, max_age=max_age, timeout=timeout)
-        if isinstance(page, Failure):
-            return page
-        async with self._turn:
-            await asyncio.sleep(0)
-            return parser(page)
+        async with self._hands.take(endpoint.namespace):
+            page = await self._source.page(endpoint, max_age=max_age, timeout=timeout)
+            if isinstance(page, Failure):
+                return page
+            async with self._turn:
+                await asyncio.sleep(0)
+                return parser(page)
 
 
 @dataclass(frozen=True, slots=True)

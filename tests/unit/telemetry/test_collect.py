@@ -24,7 +24,10 @@ from tokenfactory.model import (
     Replica,
 )
 from tokenfactory.ports import Page
+from tokenfactory.telemetry import collect, vllm
 from tokenfactory.telemetry.collect import Collector
+from tokenfactory.telemetry.layouts import Layouts
+from tokenfactory.telemetry.limits import FetchLimits
 
 ENGINE_PAGE = b'vllm:prompt_tokens_total{engine="0"} 10\nvllm:generation_tokens_total{engine="0"} 5\n'
 
@@ -33,8 +36,8 @@ def gpu_page(*rows: tuple[str, int]) -> bytes:
     return b"".join(b'DCGM_FI_DEV_POWER_USAGE{UUID="%b"} %d\n' % (u.encode(), watts) for u, watts in rows)
 
 
-def endpoint(number: int, port: int = 8000) -> Endpoint:
-    return Endpoint(ip=f"10.0.0.{number}", port=port, path="/metrics", namespace="ns")
+def endpoint(number: int, port: int = 8000, *, namespace: str = "ns") -> Endpoint:
+    return Endpoint(ip=f"10.0.0.{number}", port=port, path="/metrics", namespace=namespace)
 
 
 def engine(at: Endpoint | None, kind: EngineKind = EngineKind.VLLM, name: str = "vllm") -> Engine:
@@ -180,6 +183,30 @@ async def test_the_loop_turns_between_any_two_pages() -> None:
     await Collector(source).collect(fleet, now=1.0, max_age=1.0, timeout=1.0)
     ticking.cancel()
     assert turns >= count
+
+
+async def test_pages_of_many_namespaces_that_wait_to_be_read_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Pages({endpoint(n, namespace=f"n{n % 40}"): ENGINE_PAGE for n in range(240)})
+    given, read, most = 0, 0, 0
+    plain_page = source.page
+
+    async def page(at: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
+        nonlocal given, most
+        given += 1
+        most = max(most, given - read)
+        return await plain_page(at, max_age=max_age, timeout=timeout)
+
+    def parse(body: bytes, *, at: float, layouts: Layouts) -> EngineReading | Failure:
+        nonlocal read
+        read += 1
+        return vllm.parse(body, at=at, layouts=layouts)
+
+    monkeypatch.setattr(source, "page", page)
+    monkeypatch.setattr(collect, "parser_of", lambda *_: parse)
+    fleet = Fleet(replicas=tuple(replica(n, engine(at)) for n, at in enumerate(source.table)))
+    await Collector(source).collect(fleet, now=1.0, max_age=1.0, timeout=1.0)
+    assert (given, read) == (240, 240)
+    assert most <= FetchLimits().in_flight
 
 
 async def test_a_broken_source_ends_the_whole_collection_and_leaves_no_task_behind() -> None:
