@@ -15,6 +15,8 @@ from tokenfactory.costing.assess import Situation, assess
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.costing.prices import quote_fleet
 from tokenfactory.discovery.configmaps import config_maps_of
+from tokenfactory.discovery.endpoints import locate
+from tokenfactory.discovery.engines import access_to
 from tokenfactory.discovery.fleet import find, withhold
 from tokenfactory.inspection.fleet import inspect
 from tokenfactory.judgement.judge import (
@@ -121,6 +123,8 @@ class Line:
             return self._close(order, judge_suspended(pool, order.terms, quote))
         with self._watch.stage("inspect"):
             inspected = inspect(fleet)
+            if not order.withheld:
+                fleet, inspected = locate(fleet, inspected, access_to(pool, order.terms, referenced))
         with self._watch.stage("scrape"):
             readings = await self._scrape(fleet, order.terms)
         return self._conclude(order, pool, memory, (fleet, inspected, readings))

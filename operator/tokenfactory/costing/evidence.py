@@ -36,9 +36,12 @@ def _evidence_of(
     sight: Sight, part: TrackView | None, reading: EngineReading | Failure | None
 ) -> EngineEvidence:
     failure: FailureReason | None = reading.reason if isinstance(reading, Failure) else None
+    detail = reading.detail if isinstance(reading, Failure) else ""
     readable = isinstance(reading, EngineReading)
     if part is None or part.track.read_at is None:
-        return EngineEvidence(id=sight.id, role=sight.role, readable=readable, failure=failure)
+        return EngineEvidence(
+            id=sight.id, role=sight.role, readable=readable, failure=failure, failure_detail=detail
+        )
     track = part.track
 
     def gained(signal: Signal) -> float | None:
@@ -49,6 +52,7 @@ def _evidence_of(
         role=sight.role,
         readable=readable,
         failure=failure,
+        failure_detail=detail,
         prompt_tokens=part.total(Signal.PROMPT_TOKENS),
         output_tokens=part.total(Signal.OUTPUT_TOKENS),
         drafts=gained(Signal.DRAFTS),

@@ -22,6 +22,7 @@ from tokenfactory.model import (
     Replica,
     Role,
     Terms,
+    id_of,
 )
 
 STAMP_SECONDS = 1.0
@@ -39,14 +40,14 @@ def list_sights(
     now: float,
 ) -> tuple[Sight, ...]:
     """All sights of the cycle. `observed` and `products` are DCGM's GPUs and model name per pod UID."""
-    roles = {EngineId(item.pod_uid, item.container): item.role for item in inspected}
+    roles = {EngineId(item.pod_uid, item.container, item.instance): item.role for item in inspected}
     leads = _leads(fleet, roles)
     found: list[Sight] = []
     for replica in filter(holds_gpus, fleet.replicas):
         uid = replica.pod.uid
         gpus = count_held(replica, observed.get(uid, 0.0))
         facts = facts_of(replica, terms, seen_product=products.get(uid, ""))
-        engines = [(e, roles.get(EngineId(uid, e.container.name), e.role)) for e in replica.engines]
+        engines = [(e, roles.get(id_of(replica.pod, e), e.role)) for e in replica.engines]
         workers = [(e, role) for e, role in engines if role in WORKERS and e.kind is not EngineKind.NONE]
         if not workers and gpus > 0:
             lead = leads.get(replica.group) if replica.group else None
@@ -74,7 +75,7 @@ def is_ready(engine: Engine) -> bool:
 
 
 def _see(replica: Replica, engine: Engine, *, readings: Readings, ledger: Ledger | None, now: float) -> Sight:
-    engine_id = EngineId(replica.pod.uid, engine.container.name)
+    engine_id = id_of(replica.pod, engine)
     reading = readings.engines.get(engine_id)
     ready = is_ready(engine)
     since, from_zero = _begin_of(

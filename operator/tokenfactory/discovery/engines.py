@@ -1,25 +1,37 @@
-"""The engines of a pod and where their metrics pages are."""
+"""The engines of a pod, and the ports on which their metrics pages are likely.
+
+Inspection reads the command line afterwards and corrects both (`endpoints.locate`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from tokenfactory.discovery.border import whole
-from tokenfactory.discovery.programs import Program, find_program, is_sidecar
-from tokenfactory.model import Container, Endpoint, Engine, EngineKind, FleetReason, Pod, Role
+from tokenfactory.discovery.programs import DYNAMO, Program, find_program, is_sidecar
+from tokenfactory.model import Container, Engine, EngineKind, FleetReason, Pod, Pool, Role, Terms
+from tokenfactory.ports import ReferencedPool
 
-DEFAULT_PORT = 8000
-DEFAULT_PATH = "/metrics"
 NOT_SUPPORTED = "engine not supported yet"
-SEVERAL_PORTS = f"{NOT_SUPPORTED}: one metrics page for each of several ports"
-DISABLED = "metrics are off by --disable-log-stats: remove the flag"
 HEADLESS = "a follower without a server"
-ON_THE_HOST = "the pod is on the host network"
-NOT_RUNNING = "the pod is not running yet"
-NO_ADDRESS = "the pod has no address yet"
 
+SCRAPED: Mapping[EngineKind, int] = MappingProxyType(
+    {
+        EngineKind.VLLM: 8000,
+        EngineKind.SGLANG: 30000,
+        EngineKind.TENSORRT_LLM: 8000,
+        EngineKind.NIM: 8000,
+    }
+)
+"""The engines whose pages are read, with their default port."""
+
+DYNAMO_PORT = 9090
+"""The system port that Dynamo's operator gives a worker."""
+
+MOST_PORTS = 64
 ROLE_LABEL = "llm-d.ai/role"
 ROLES = {"prefill": Role.PREFILL, "decode": Role.DECODE}.get
 MULTI_PORT = "data-parallel-multi-port-external-lb"
@@ -37,6 +49,16 @@ class Access:
     allow_host_network: bool = False
 
 
+def access_to(pool: Pool, terms: Terms, referenced: ReferencedPool | None) -> Access:
+    """What pool, factory and referenced pool say together."""
+    return Access(
+        port=pool.metrics_port,
+        path=pool.metrics_path,
+        referenced_ports=referenced.ports if referenced else (),
+        allow_host_network=terms.telemetry.allow_host_network,
+    )
+
+
 class Nodes(StrEnum):
     """Which nodes of a multi-node engine serve, as far as the command line says it."""
 
@@ -50,15 +72,16 @@ class Shape:
     """What a container's specification says, the same for all replicas of one template."""
 
     kind: EngineKind
+    wrapper: str = ""
     role: Role = Role.AGGREGATED
-    port: int = DEFAULT_PORT
+    ports: tuple[int, ...] = ()
     problem: FleetReason | None = None
     why_not: str = ""
     nodes: Nodes = Nodes.ONE
 
 
 def shape_of(container: Container, access: Access) -> Shape | None:
-    """What the container serves and on which port; None when it is no engine and holds no GPU."""
+    """What the container serves and on which ports; None when it is no engine and holds no GPU."""
     if is_sidecar(container):
         return None
     program = find_program(container)
@@ -69,17 +92,11 @@ def shape_of(container: Container, access: Access) -> Shape | None:
 def _shape_of(container: Container, program: Program | None, access: Access) -> Shape | None:
     if program is None:
         return _unsupported(EngineKind.OTHER) if container.gpu_limits else None
-    if program.kind is not EngineKind.VLLM or not program.supported:
+    if program.kind not in SCRAPED:
         return _unsupported(program.kind)
     if program.worker or _switched(program, "headless"):
-        return Shape(EngineKind.VLLM, role=Role.WORKER, why_not=HEADLESS)
-    several = access.port is None and len(access.referenced_ports) > 1
-    if several or _switched(program, MULTI_PORT):
-        return Shape(EngineKind.VLLM, problem=FleetReason.ENGINE_NOT_SUPPORTED, why_not=SEVERAL_PORTS)
-    port = _port(container, program, access)
-    if _switched(program, "disable-log-stats"):
-        return Shape(EngineKind.VLLM, port=port, problem=FleetReason.METRICS_DISABLED, why_not=DISABLED)
-    return Shape(EngineKind.VLLM, port=port)
+        return Shape(program.kind, program.wrapper, role=Role.WORKER, why_not=HEADLESS)
+    return Shape(program.kind, program.wrapper, ports=_ports(container, program, access))
 
 
 def follow(shape: Shape, *, alike: bool) -> Shape:
@@ -91,30 +108,21 @@ def follow(shape: Shape, *, alike: bool) -> Shape:
     if shape.role is Role.WORKER or shape.nodes is Nodes.EACH:
         return shape
     if alike or shape.kind is EngineKind.OTHER or shape.nodes is Nodes.LED:
-        return Shape(shape.kind, role=Role.WORKER, why_not=HEADLESS)
+        return Shape(shape.kind, shape.wrapper, role=Role.WORKER, why_not=HEADLESS)
     return shape
 
 
-def place(shape: Shape, pod: Pod, container: Container, access: Access, *, on_node: bool) -> Engine:
-    """The engine as it runs in this pod. Without an address or a reason to read it, `endpoint` is None.
-
-    `on_node`: the pod is on the host network, or its status shows a node's address.
-    """
+def appear(shape: Shape, pod: Pod, container: Container) -> Engine:
+    """The engine of this pod, before it is known where its page is."""
     role = ROLES(pod.labels.get(ROLE_LABEL, ""), shape.role) if shape.role is Role.AGGREGATED else shape.role
-    problem, why_not, endpoint = shape.problem, shape.why_not, None
-    if why_not:
-        pass
-    elif on_node and not access.allow_host_network:
-        problem, why_not = FleetReason.HOST_NETWORK_REFUSED, ON_THE_HOST
-    elif pod.phase != "Running":
-        why_not = NOT_RUNNING
-    elif not pod.ip:
-        why_not = NO_ADDRESS
-    else:
-        path = access.path or DEFAULT_PATH
-        endpoint = Endpoint(pod.ip, shape.port, path, pod.namespace, node_network=on_node)
     return Engine(
-        container=container, kind=shape.kind, role=role, endpoint=endpoint, why_not=why_not, problem=problem
+        container=container,
+        kind=shape.kind,
+        wrapper=shape.wrapper,
+        ports=shape.ports,
+        role=role,
+        why_not=shape.why_not,
+        problem=shape.problem,
     )
 
 
@@ -122,20 +130,48 @@ def _unsupported(kind: EngineKind) -> Shape:
     return Shape(kind, problem=FleetReason.ENGINE_NOT_SUPPORTED, why_not=NOT_SUPPORTED)
 
 
-def _port(container: Container, program: Program, access: Access) -> int:
-    """The pool's word, else the engine's `--port`, the referenced pool's, the container's, vLLM's default.
+def _ports(container: Container, program: Program, access: Access) -> tuple[int, ...]:
+    """The pool's word, else the engine's own, the referenced pool's, the container's, the engine's default.
 
-    `--port` comes before the referenced pool's target port, because that may be a proxy's in front of the
-    engine, as llm-d's decode pods have it.
+    The engine's own comes before the referenced pool's target ports, because those may be a proxy's in front
+    of it, as llm-d's decode pods have it. An engine with a server for each data-parallel rank has a page on
+    each of as many ports; so has one behind a pool with several target ports.
     """
     if access.port:
-        return access.port
+        return (access.port,)
+    own = _own_port(container, program)
+    if program.wrapper == DYNAMO:
+        return (own or DYNAMO_PORT,)
+    default = SCRAPED[program.kind]
+    if _switched(program, MULTI_PORT):
+        return _row(own or default, _ranks_here(program) or len(access.referenced_ports))
+    if len(access.referenced_ports) > 1:
+        behind = own is not None and own not in access.referenced_ports
+        return _row(own or default, len(access.referenced_ports)) if behind else access.referenced_ports
+    return (own or next(iter(access.referenced_ports + container.ports), default),)
+
+
+def _row(first: int, count: int) -> tuple[int, ...]:
+    return tuple(range(first, min(first + max(1, min(count, MOST_PORTS)), 65536)))
+
+
+def _own_port(container: Container, program: Program) -> int | None:
     env = dict(container.env)
+    if program.wrapper == DYNAMO:
+        return whole(env.get("DYN_SYSTEM_PORT", ""), most=65535) or None
     for value in _values(program.words, "port"):
         number = whole(env.get(value.strip("$(){}"), "") if "$" in value else value, most=65535)
         if number:
             return number
-    return next(iter(access.referenced_ports + container.ports), DEFAULT_PORT)
+    return None
+
+
+def _ranks_here(program: Program) -> int | None:
+    """Data-parallel ranks of this pod."""
+    for name in ("data-parallel-size-local", "data-parallel-size"):
+        for value in _values(program.words, name):
+            return whole(value, most=MOST_PORTS)
+    return None
 
 
 def _nodes(container: Container, program: Program) -> Nodes:

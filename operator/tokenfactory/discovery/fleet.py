@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from tokenfactory.discovery.configmaps import configure
-from tokenfactory.discovery.engines import Access, Shape, follow, place, shape_of
+from tokenfactory.discovery.engines import Access, Shape, access_to, appear, follow, shape_of
 from tokenfactory.discovery.exporters import find_exporters
 from tokenfactory.discovery.gpus import gpus_held
 from tokenfactory.discovery.groups import GroupKey, commands_of_leaders, complete, group_of, is_follower
@@ -45,7 +45,8 @@ def find(
     The selected pods' multi-node groups are completed (docs/cost-model.md §4). `configs` are those ConfigMaps
     of the namespace that were read (see `config_maps_of`), by name. `neighbours` are the other pools of the
     namespace by name, for what is selected twice. Finished pods and pods without a node hold no GPU and are
-    left out. Past 10,000 pods the rest is left out, and said so.
+    left out. Past 10,000 pods the rest is left out, and said so. Engines have no endpoint yet:
+    `endpoints.locate` gives it, once their command lines have been read.
     """
     selector = pool.selector or (referenced.selector if referenced else None)
     if selector is None:
@@ -53,12 +54,7 @@ def find(
     selected = _select(inventory.pods(pool.key.namespace, selector), pool.key.namespace)
     members = complete(selected, pool.key.namespace, inventory)
     kept = [configure(item, configs) for item in members[:MOST_PODS]]
-    access = Access(
-        port=pool.metrics_port,
-        path=pool.metrics_path,
-        referenced_ports=referenced.ports if referenced else (),
-        allow_host_network=terms.telemetry.allow_host_network,
-    )
+    access = access_to(pool, terms, referenced)
     others = [(name, other) for name, other in neighbours if name != pool.key.name]
     replicas = tuple(_replicas(kept, access, inventory=inventory, neighbours=others))
     exporters, problems = find_exporters(replicas, terms.telemetry, inventory)
@@ -106,12 +102,11 @@ def _replicas(
         if pod.phase in FINISHED or not pod.node_name:
             continue
         group, follower = group_of(pod.labels), is_follower(pod.labels)
-        on_node = pod.host_network or inventory.is_node_address(pod.ip)
         engines = []
         for container, shape in _shapes(pod, access, shapes):
             alike = (group, container.command + container.args) in leading
             own = follow(shape, alike=alike) if follower else shape
-            engines.append(place(own, pod, container, access, on_node=on_node))
+            engines.append(appear(own, pod, container))
         node = inventory.node(pod.node_name)
         gpus = gpus_held(pod, node)
         if not engines and not gpus and not pod.mounts_claims:
@@ -125,6 +120,7 @@ def _replicas(
             shared_with=sharing(pod),
             group="/".join(group) if group else "",
             follower=follower,
+            on_node=pod.host_network or inventory.is_node_address(pod.ip),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tokenfactory.discovery.engines import DISABLED, NOT_SUPPORTED, SEVERAL_PORTS
+from tokenfactory.discovery.engines import NOT_SUPPORTED
 from tokenfactory.model import Engine, EngineKind, FleetProblem, FleetReason, Replica
 
 MOST_NAMES = 5
@@ -13,6 +13,11 @@ MOST_NAMES = 5
 def list_problems(replicas: Sequence[Replica], *, selected: int, kept: int) -> tuple[FleetProblem, ...]:
     """The problems of a fleet, the most basic first, each reason at most once."""
     return tuple(_problems(replicas, selected, kept))
+
+
+def list_engine_problems(engines: Sequence[Engine]) -> tuple[FleetProblem, ...]:
+    """What keeps engines from being read, each reason at most once."""
+    return tuple(_of_engines(engines))
 
 
 def _problems(replicas: Sequence[Replica], selected: int, kept: int) -> Iterator[FleetProblem]:
@@ -30,8 +35,6 @@ def _problems(replicas: Sequence[Replica], selected: int, kept: int) -> Iterator
             FleetReason.TARGETS_TRUNCATED,
             f"more than {kept} pods are selected, the rest is left out: split the pool",
         )
-    engines = [engine for replica in replicas for engine in replica.engines]
-    yield from _of_engines(engines)
     names = sorted({name for replica in replicas for name in replica.shared_with})
     if names:
         yield FleetProblem(
@@ -45,9 +48,10 @@ def _of_engines(engines: Sequence[Engine]) -> Iterator[FleetProblem]:
     if unsupported:
         kinds = sorted({_described(engine) for engine in unsupported})
         yield FleetProblem(FleetReason.ENGINE_NOT_SUPPORTED, f"{NOT_SUPPORTED}: {_listed(kinds)}")
-    disabled = _containers(engines, FleetReason.METRICS_DISABLED)
+    disabled = [engine for engine in engines if engine.problem is FleetReason.METRICS_DISABLED]
     if disabled:
-        yield FleetProblem(FleetReason.METRICS_DISABLED, f"{DISABLED} of {_listed(disabled)}")
+        fixes = sorted({f"{item.why_not} (container {item.container.name})" for item in disabled})
+        yield FleetProblem(FleetReason.METRICS_DISABLED, _listed(fixes))
     refused = _containers(engines, FleetReason.HOST_NETWORK_REFUSED)
     if refused:
         yield FleetProblem(
@@ -58,12 +62,8 @@ def _of_engines(engines: Sequence[Engine]) -> Iterator[FleetProblem]:
 
 
 def _described(engine: Engine) -> str:
-    if engine.why_not == SEVERAL_PORTS:
-        return "a vllm server for each of several ports"
     if engine.kind is EngineKind.OTHER:
         return f"an unknown server in container {engine.container.name}"
-    if engine.kind is EngineKind.VLLM:
-        return "vllm in a wrapper"
     return engine.kind.value
 
 

@@ -35,6 +35,7 @@ WRAPPED: Mapping[str, EngineKind] = MappingProxyType(
         "dynamo.trtllm": EngineKind.TENSORRT_LLM,
     }
 )
+DYNAMO = "dynamo"
 VLLM_SERVER_IMAGES = ("vllm-openai", "vllm-cpu", "vllm-tpu", "vllm-cuda", "vllm-rocm")
 OTHER_IMAGES = (
     ("sglang", EngineKind.SGLANG),
@@ -54,14 +55,14 @@ _SHELL_MARKS = str.maketrans(dict.fromkeys(";&|\n", f" {END} ") | dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A server in a command line. `words` follow it; a wrapper that hides the engine is not supported.
+    """A server in a command line. `words` follow it; `wrapper` is what runs the engine inside of itself.
 
     `by_image`: no word names it, the image does.
     """
 
     kind: EngineKind
     words: tuple[str, ...]
-    supported: bool = True
+    wrapper: str = ""
     worker: bool = False
     by_image: bool = False
 
@@ -76,7 +77,7 @@ def find_program(container: Container) -> Program | None:
         if name in SERVE_PROGRAMS and words[position + 1 : position + 2] == ("serve",):
             return Program(SERVE_PROGRAMS[name], _arguments(words, position + 2))
         if name in WRAPPED and position and words[position - 1] == "-m":
-            return Program(WRAPPED[name], _arguments(words, position + 1), supported=False)
+            return Program(WRAPPED[name], _arguments(words, position + 1), wrapper=DYNAMO)
     found = _by_image(container, words)
     return replace(found, by_image=True) if found else None
 

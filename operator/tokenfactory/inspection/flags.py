@@ -204,7 +204,9 @@ def _split(word: str) -> tuple[str, str, str | None]:
 
 
 def _toggle(name: str, value: str | None) -> tuple[str, str]:
-    """`--no-x` and `--disable-x` say that `x` (or `enable-x`) is off."""
+    """`--no-x` and `--disable-x` say that `x` (or `enable-x`) is off, `--no-disable-x` that it is on."""
+    if value is None and name.startswith("no-disable-"):
+        return f"enable-{name.removeprefix('no-disable-')}", "on"
     if value is None and name.startswith("no-"):
         return name.removeprefix("no-"), "off"
     if value is None and name.startswith("disable-"):

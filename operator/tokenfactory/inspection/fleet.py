@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tokenfactory.inspection.engines import identify, vllm
 from tokenfactory.inspection.engines.arguments import read_arguments
-from tokenfactory.inspection.engines.recognised import Declare, Recognised
-from tokenfactory.inspection.engines.roles import role_labels
+from tokenfactory.inspection.engines.declaring import NO_PAGE
+from tokenfactory.inspection.engines.recognised import Declare, Declared, Recognised
+from tokenfactory.inspection.engines.roles import telling_labels
 from tokenfactory.inspection.epoch import epoch_of
 from tokenfactory.inspection.program import Program, read_programs
 from tokenfactory.model import (
@@ -19,48 +20,63 @@ from tokenfactory.model import (
     EngineKind,
     Fleet,
     Inspected,
+    MetricsEndpoint,
     OptimizationName,
+    Replica,
     Role,
 )
 
 NOT_READABLE = "the command names no server that is known here"
+_SAID = frozenset({Role.PREFILL, Role.DECODE, Role.WORKER})
 SEVERAL = "the container starts several servers that are told different things"
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one command line says, the same for all replicas of a template."""
+    """What one process was told, the same for all replicas of a template."""
 
     declarations: tuple[Declaration, ...]
     epoch: str
     role: Role | None = None
     model: str = ""
     weight_only: bool = False
+    kind: EngineKind = EngineKind.OTHER
+    wrapper: str = ""
+    metrics: MetricsEndpoint = NO_PAGE
 
 
 def inspect(fleet: Fleet) -> tuple[Inspected, ...]:
-    """One Inspected for each engine, sorted by pod UID and container. Never raises, never shows a value."""
-    seen: dict[tuple[object, ...], Findings] = {}
+    """One Inspected for each engine, sorted by pod UID, container and instance. Never raises.
+
+    A container that starts several engines on ports of their own gives one for each; `instance` is the port.
+    """
+    seen: dict[tuple[object, ...], tuple[Findings, ...]] = {}
     inspected = []
     for replica in fleet.replicas:
         for engine in replica.engines:
-            labels = role_labels(replica.pod.labels)
+            labels = telling_labels(replica.pod.labels)
             template = (*_template(engine, replica.product), tuple(labels.items()))
-            findings = seen.get(template)
-            if findings is None:
-                findings = seen[template] = _inspect(engine, replica.product, labels)
-            inspected.append(
-                Inspected(
-                    pod_uid=replica.pod.uid,
-                    container=engine.container.name,
-                    role=_role(engine, findings),
-                    declarations=findings.declarations,
-                    model=findings.model,
-                    weight_only_forced=findings.weight_only,
-                    epoch=findings.epoch,
-                )
-            )
-    return tuple(sorted(inspected, key=lambda item: (item.pod_uid, item.container)))
+            found = seen.get(template)
+            if found is None:
+                found = seen[template] = tuple(_inspect(engine, replica.product, labels))
+            inspected += [_said(replica, engine, item, alone=len(found) == 1) for item in found]
+    return tuple(sorted(inspected, key=lambda item: (item.pod_uid, item.container, item.instance)))
+
+
+def _said(replica: Replica, engine: Engine, findings: Findings, *, alone: bool) -> Inspected:
+    return Inspected(
+        pod_uid=replica.pod.uid,
+        container=engine.container.name,
+        instance="" if alone else str(findings.metrics.port),
+        kind=findings.kind,
+        wrapper=findings.wrapper,
+        role=_role(engine, findings),
+        declarations=findings.declarations,
+        metrics=findings.metrics,
+        model=findings.model,
+        weight_only_forced=findings.weight_only,
+        epoch=findings.epoch,
+    )
 
 
 def _template(engine: Engine, product: str | None) -> tuple[object, ...]:
@@ -79,28 +95,52 @@ def _template(engine: Engine, product: str | None) -> tuple[object, ...]:
     )
 
 
-def _inspect(engine: Engine, product: str | None, labels: Mapping[str, str]) -> Findings:
-    """What the one server of the container was told; opaque where there is no such one."""
+def _inspect(engine: Engine, product: str | None, labels: Mapping[str, str]) -> Iterator[Findings]:
+    """What each server of the container was told; one that is opaque where they can't be told apart."""
     container = engine.container
     programs = read_programs(container, dict(container.files))
+    matches = [match for program in programs if (match := _server(program, engine, labels)) is not None]
     reason = next((program.opaque for program in programs if program.opaque), "")
-    servers = [match for program in programs if (match := _server(program, engine, labels)) is not None]
-    if reason or not servers:
-        return _opaque(container, reason or NOT_READABLE, product)
-    server, declare = servers[0]
-    if any(other.arguments != server.arguments for other, _ in servers[1:]):
-        return _opaque(container, SEVERAL, product)
-    declared, read = declare(server), read_arguments(server)
-    command = read if isinstance(read, str) else read[0]
+    if reason or not matches:
+        kind, wrapper = (matches[0][0].kind, matches[0][0].wrapper) if matches else (EngineKind.OTHER, "")
+        yield _opaque(container, reason or NOT_READABLE, product, kind=kind, wrapper=wrapper)
+        return
+    found = _without_fronts([(server, declare(server)) for server, declare in matches])
+    ports = {declared.metrics.port for _, declared in found}
+    if len(found) > 1 and (len(ports) < len(found) or None in ports):
+        server = found[0][0]
+        yield _opaque(container, SEVERAL, product, kind=server.kind, wrapper=server.wrapper)
+        return
+    for server, declared in found:
+        yield _findings(container, server, declared, product)
+
+
+def _without_fronts(found: list[tuple[Recognised, Declared]]) -> list[tuple[Recognised, Declared]]:
+    """Without what executes no model, if anything does, and each of several equal ones once."""
+    serving = [pair for pair in found if pair[1].role not in (Role.ROUTER, Role.NONE)] or found[:1]
+    distinct: list[tuple[Recognised, Declared]] = []
+    for server, declared in serving:
+        told = (server.arguments, declared.metrics.port)
+        if told not in [(other.arguments, known.metrics.port) for other, known in distinct]:
+            distinct.append((server, declared))
+    return distinct
+
+
+def _findings(container: Container, server: Recognised, declared: Declared, product: str | None) -> Findings:
     if len(declared.declarations) != len(OptimizationName):
-        return _opaque(container, server.why or NOT_READABLE, product)
-    role = declared.role if declared.role in (Role.PREFILL, Role.DECODE) else None
+        why = server.why or NOT_READABLE
+        return _opaque(container, why, product, kind=server.kind, wrapper=server.wrapper)
+    read = read_arguments(server)
+    fronts = declared.role in (Role.ROUTER, Role.NONE) and server.kind is EngineKind.NONE
     return Findings(
         declarations=declared.declarations,
-        epoch=epoch_of(container, command, product),
-        role=role,
+        epoch=epoch_of(container, read if isinstance(read, str) else read[0], product),
+        role=declared.role if fronts or declared.role in _SAID else None,
         model=declared.model,
         weight_only=declared.weight_only,
+        kind=server.kind,
+        wrapper=server.wrapper,
+        metrics=declared.metrics,
     )
 
 
@@ -116,13 +156,17 @@ def _server(program: Program, engine: Engine, labels: Mapping[str, str]) -> tupl
     return known
 
 
-def _opaque(container: Container, reason: str, product: str | None) -> Findings:
+def _opaque(
+    container: Container, reason: str, product: str | None, *, kind: EngineKind, wrapper: str
+) -> Findings:
     return Findings(
         declarations=tuple(
             Declaration(optimization=name, state=DeclarationState.OPAQUE, explanation=reason)
             for name in OptimizationName
         ),
         epoch=epoch_of(container, reason, product),
+        kind=kind,
+        wrapper=wrapper,
     )
 
 

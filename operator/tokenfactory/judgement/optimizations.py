@@ -25,6 +25,7 @@ from tokenfactory.model import (
     Replica,
     Requirement,
     Role,
+    id_of,
 )
 from tokenfactory.units import significant
 
@@ -126,9 +127,9 @@ def _collect(evidence: Evidence, requirement: Requirement) -> list[tuple[EngineI
     for item in evidence.inspected:
         if item.role not in _APPLICABLE[requirement.name]:
             continue
-        engine_id = EngineId(item.pod_uid, item.container)
+        engine_id = EngineId(item.pod_uid, item.container, item.instance)
         replica = replicas.get(item.pod_uid)
-        engine = _find_engine(replica, item.container)
+        engine = _find_engine(replica, engine_id)
         exhibit = Exhibit(
             requirement=requirement,
             declaration=_declaration_of(item, requirement.name),
@@ -154,9 +155,10 @@ def _declaration_of(item: Inspected, name: OptimizationName) -> Declaration:
     )
 
 
-def _find_engine(replica: Replica | None, container: str) -> Engine | None:
-    engines = replica.engines if replica is not None else ()
-    return next((item for item in engines if item.container.name == container), None)
+def _find_engine(replica: Replica | None, engine_id: EngineId) -> Engine | None:
+    if replica is None:
+        return None
+    return next((item for item in replica.engines if id_of(replica.pod, item) == engine_id), None)
 
 
 def _both_roles(exhibits: list[tuple[EngineId, Exhibit]]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from tokenfactory.judgement.evidence import Evidence
-from tokenfactory.model import Condition, FailureReason, FleetReason, Truth
+from tokenfactory.model import Condition, EngineId, EngineKind, FailureReason, FleetReason, Truth
 from tokenfactory.model.reasons import ConditionType, TelemetryReason
 
 NAMES_SHOWN = 3
@@ -31,7 +31,7 @@ _FIXES: tuple[tuple[FleetReason, TelemetryReason, str], ...] = (
     (
         FleetReason.METRICS_DISABLED,
         TelemetryReason.METRICS_DISABLED,
-        "the engine's metrics are off: remove --disable-log-stats",
+        "the engine's metrics are off: turn them on",
     ),
     (
         FleetReason.ENGINE_NOT_SUPPORTED,
@@ -60,6 +60,17 @@ _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.NO_ENGINE_METRICS: "the page has no counters of a serving engine: turn its metrics on",
         FailureReason.OTHER_SYSTEM: "the page is another server's: set spec.metrics.port to the engine's own",
         FailureReason.NO_GPU_METRICS: "the page shows no GPU: check telemetry.dcgm of the TokenFactory",
+    }
+)
+
+
+_LOOPBACK = "--host"
+_SAID_BY_THE_PAGE = frozenset({FailureReason.NO_ENGINE_METRICS, FailureReason.OTHER_SYSTEM})
+_NO_PAGE: Mapping[EngineKind, str] = MappingProxyType(
+    {
+        EngineKind.SGLANG: "SGLang has no page without --enable-metrics: add it",
+        EngineKind.TENSORRT_LLM: "TensorRT-LLM has no page without return_perf_metrics: true"
+        " in the file of --config: set it",
     }
 )
 
@@ -117,8 +128,26 @@ def _name_failures(message: str, evidence: Evidence) -> str:
     if not failures:
         return message
     named = list_names([f"{name}: {reason.value}" for name, reason in failures])
-    advice = _ADVICE.get(failures[0][1], "")
+    name, reason = failures[0]
+    advice = _advise(evidence, name, reason) or _ADVICE.get(reason, "")
     return f"{message}; {named}; {advice}" if advice else f"{message}; {named}"
+
+
+def _advise(evidence: Evidence, name: str, reason: FailureReason) -> str:
+    """What to do, as far as the failing pod's engine makes it plain; empty for the general advice."""
+    uids = {replica.pod.uid for replica in evidence.fleet.replicas if replica.pod.name == name}
+    seen = {item.id: item for item in evidence.economics.evidence if item.failure is reason}
+    for item in evidence.inspected:
+        found = seen.get(EngineId(item.pod_uid, item.container, item.instance))
+        if item.pod_uid not in uids or found is None:
+            continue
+        if reason is FailureReason.CONNECTION_REFUSED and _LOOPBACK in item.metrics.fix:
+            return f"the server listens on its own loopback address alone: {item.metrics.fix}"
+        if reason is FailureReason.HTTP_STATUS and item.kind in _NO_PAGE:
+            return _NO_PAGE[item.kind]
+        if reason in _SAID_BY_THE_PAGE:
+            return found.failure_detail
+    return ""
 
 
 def _check_gpus(evidence: Evidence) -> Condition | None:

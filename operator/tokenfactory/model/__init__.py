@@ -41,6 +41,8 @@ from tokenfactory.model.fleet import (
     FleetProblem,
     FleetReason,
     Inspected,
+    MetricsEndpoint,
+    MetricsState,
     Node,
     Pod,
     Replica,
@@ -61,6 +63,7 @@ from tokenfactory.model.readings import (
     Readings,
     SeriesKey,
     Signal,
+    id_of,
 )
 from tokenfactory.model.requests import (
     CollapseRule,
@@ -148,6 +151,8 @@ __all__ = [
     "InvalidPool",
     "LabelSelector",
     "Level",
+    "MetricsEndpoint",
+    "MetricsState",
     "Move",
     "Mover",
     "Node",
@@ -194,4 +199,5 @@ __all__ = [
     "Truth",
     "Verdict",
     "explain_move",
+    "id_of",
 ]

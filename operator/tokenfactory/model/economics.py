@@ -180,13 +180,15 @@ class EnergyFigures:
 class EngineEvidence:
     """What one engine's counters did over the window. None: the page does not carry that family.
 
-    `readable` is False when the last scrape failed or none was possible; `failure` then says why.
+    `readable` is False when the last scrape failed or none was possible; `failure` then says why, and
+    `failure_detail`, a text of ours, more closely.
     """
 
     id: EngineId
     role: Role
     readable: bool
     failure: FailureReason | None = None
+    failure_detail: str = ""
     prompt_tokens: float = 0.0
     output_tokens: float = 0.0
     drafts: float | None = None

@@ -162,11 +162,16 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """One engine process in a pod. `endpoint` is None when its page can't be reached, `why_not` says why."""
+    """One engine process in a pod, or one port of it. `endpoint` is None when its page can't be reached,
+    `why_not` says why. `instance` tells the engines of one container apart, empty where there is one;
+    `ports` are those on which pages are likely, until the engine is located.
+    """
 
     container: Container
     kind: EngineKind
     wrapper: str = ""
+    instance: str = ""
+    ports: tuple[int, ...] = ()
     role: Role = Role.AGGREGATED
     endpoint: Endpoint | None = None
     why_not: str = ""
@@ -177,6 +182,7 @@ class Engine:
 class Replica:
     """A pod of the pool that holds GPUs or runs an engine.
 
+    `on_node`: it is on the host network, or its status shows a node's address.
     `gpus` is what its limits ask for (shares as fractions). `product` is None when no label tells.
     `group` is the same for all pods of a multi-node group (empty: no such group); of those, the `follower`s
     hold GPUs of an engine that another pod serves.
@@ -190,6 +196,7 @@ class Replica:
     shared_with: tuple[str, ...] = ()
     group: str = ""
     follower: bool = False
+    on_node: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,14 +258,44 @@ class Declaration:
     method: str = ""
 
 
+class MetricsState(StrEnum):
+    ON = "on"
+    OFF = "off"
+    PARTIAL = "partial"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsEndpoint:
+    """Where the metrics page is. `port` is None when there is none or its number can't be read.
+
+    `partial`: a page that lacks the families which prove optimizations, or one on loopback. `none`: no page.
+    `fix` says what to add when the state is off or partial, empty otherwise. `unread`: a file that may say
+    otherwise could not be read.
+    """
+
+    port: int | None = None
+    path: str = ""
+    state: MetricsState = MetricsState.NONE
+    fix: str = ""
+    unread: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """What the command line of one engine says. `epoch` identifies image + normalised flags + GPU product."""
+    """What the command line of one engine says. `epoch` identifies image + normalised flags + GPU product.
+
+    `kind` is OTHER and `metrics` has no page where the command line could not be read.
+    """
 
     pod_uid: str
     container: str
     role: Role
     declarations: tuple[Declaration, ...]
+    instance: str = ""
+    kind: EngineKind = EngineKind.OTHER
+    wrapper: str = ""
+    metrics: MetricsEndpoint = field(default_factory=MetricsEndpoint)
     model: str = ""
     weight_only_forced: bool = False
     epoch: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tokenfactory.model.fleet import EMPTY
+from tokenfactory.model.fleet import EMPTY, Engine, Pod
 
 TOKENS_COUNTED = "tokens_counted"
 AT_THE_END = "at the end of a request"
@@ -163,6 +163,12 @@ class Failure:
 class EngineId:
     pod_uid: str
     container: str
+    instance: str = ""
+
+
+def id_of(pod: Pod, engine: Engine) -> EngineId:
+    """The engine of this pod, as readings and declarations know it."""
+    return EngineId(pod.uid, engine.container.name, engine.instance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

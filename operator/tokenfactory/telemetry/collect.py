@@ -15,6 +15,7 @@ from tokenfactory.model import (
     Failure,
     Fleet,
     Readings,
+    id_of,
 )
 from tokenfactory.ports import Page, PageSource
 from tokenfactory.telemetry import dcgm
@@ -99,8 +100,7 @@ def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, _Reader]]:
             parser, endpoint = parser_of(engine.kind, engine.wrapper), engine.endpoint
             if parser is not None and endpoint is not None and endpoint not in claimed:
                 claimed.add(endpoint)
-                engine_id = EngineId(replica.pod.uid, engine.container.name)
-                yield endpoint, _Reader(engine_id, parser, bool(replica.shared_with))
+                yield endpoint, _Reader(id_of(replica.pod, engine), parser, bool(replica.shared_with))
 
 
 def _engine_parser(parser: EngineParser, layouts: Layouts) -> Parser:

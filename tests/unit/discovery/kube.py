@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from tokenfactory.discovery.endpoints import locate
+from tokenfactory.discovery.engines import access_to
+from tokenfactory.discovery.fleet import find
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
-from tokenfactory.model import LabelSelector, Node, Pod, Pool, PoolKey
+from tokenfactory.inspection.fleet import inspect
+from tokenfactory.model import Fleet, LabelSelector, Node, Pod, Pool, PoolKey, Terms
+from tokenfactory.ports import ReferencedPool
 
 CONTAINER: dict[str, Any] = {
     "name": "vllm",
@@ -105,3 +111,16 @@ def exporter(name: str = "dcgm-a", node_name: str = "node-a", **changes: Any) ->
         status={"podIP": "192.168.0.7"} | changes.get("status", {}),
         container={"name": "exporter", "image": "nvcr.io/nvidia/k8s/dcgm-exporter:4.8.3", "resources": {}},
     )
+
+
+def look(
+    asked: Pool,
+    terms: Terms,
+    shelf: Shelf,
+    *,
+    referenced: ReferencedPool | None = None,
+    neighbours: Sequence[tuple[str, LabelSelector]] = (),
+) -> Fleet:
+    """The fleet as the line sees it: found, inspected, located."""
+    fleet = find(asked, terms, shelf, referenced=referenced, neighbours=neighbours)
+    return locate(fleet, inspect(fleet), access_to(asked, terms, referenced))[0]

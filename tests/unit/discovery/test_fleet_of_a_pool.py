@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.discovery.kube import Shelf, exporter, node, pod, pool
-from tokenfactory.discovery.fleet import MOST_PODS, find, withhold
+from tests.unit.discovery.kube import Shelf, exporter, look, node, pod, pool
+from tokenfactory.discovery.fleet import MOST_PODS, withhold
 from tokenfactory.model import (
     EngineKind,
     Factory,
@@ -27,7 +27,7 @@ ON_HOST = {"spec": {"hostNetwork": True}}
 
 def found(*pods: Pod, exporters: list[Pod] | None = None, **changes: Any) -> Fleet:
     shelf = Shelf(list(pods), exporters=exporters if exporters is not None else [exporter()])
-    return find(pool(**changes), TERMS, shelf)
+    return look(pool(**changes), TERMS, shelf)
 
 
 def reasons(fleet: Fleet) -> list[FleetReason]:
@@ -124,7 +124,7 @@ def test_the_port_of_the_metrics_page(container: dict[str, Any], changes: dict[s
 
 def by_reference(container: dict[str, Any], ports: tuple[int, ...]) -> Fleet:
     referenced = ReferencedPool(selector=LabelSelector((("app", "web"),)), ports=ports)
-    return find(
+    return look(
         pool(selector=None, pool_ref="gie"),
         TERMS,
         Shelf([pod(container=container)], exporters=[exporter()]),
@@ -140,19 +140,57 @@ def test_the_referenced_pools_port_is_used_unless_the_engine_says_its_own() -> N
     assert (written.port, behind_a_proxy.port) == (8081, 8200)
 
 
-def test_a_server_on_each_of_several_ports_is_refused_rather_than_counted_in_part() -> None:
-    for fleet in (
-        by_reference({}, (8000, 8001)),
-        found(pod(container={"args": ["--data-parallel-multi-port-external-lb"]})),
-    ):
-        assert reasons(fleet) == [FleetReason.ENGINE_NOT_SUPPORTED]
-        assert fleet.replicas[0].engines[0].endpoint is None
+def ports(fleet: Fleet) -> list[int | None]:
+    return [engine.endpoint and engine.endpoint.port for engine in fleet.replicas[0].engines]
+
+
+@pytest.mark.parametrize(
+    ("fleet", "expected"),
+    [
+        pytest.param(by_reference({"args": []}, (8000, 8001)), [8000, 8001], id="the target ports"),
+        pytest.param(by_reference({"args": ["--port=8000"]}, (8000, 8001)), [8000, 8001], id="its own"),
+        pytest.param(
+            by_reference({"args": ["--port=8200"]}, (8000, 8001)), [8200, 8201], id="behind a proxy for each"
+        ),
+        pytest.param(
+            found(
+                pod(container={"args": ["--data-parallel-multi-port-external-lb", "--data-parallel-size=3"]})
+            ),
+            [8000, 8001, 8002],
+            id="a server for each data-parallel rank",
+        ),
+    ],
+)
+def test_a_server_on_each_of_several_ports_is_an_engine_for_each(
+    fleet: Fleet, expected: list[int | None]
+) -> None:
+    assert ports(fleet) == expected
+    assert [engine.instance for engine in fleet.replicas[0].engines] == [str(port) for port in expected]
+    assert fleet.replicas[0].gpus == 8.0
+    assert fleet.problems == ()
+
+
+TWO_WORKERS = """
+export DYN_NAMESPACE=d
+python3 -m dynamo.frontend --http-port 8000 &
+DYN_SYSTEM_PORT=9091 python3 -m dynamo.vllm --model m --disaggregation-mode prefill &
+DYN_SYSTEM_PORT=9093 python3 -m dynamo.vllm --model m --disaggregation-mode decode &
+wait
+"""
+
+
+def test_the_workers_of_one_container_are_told_apart_by_their_ports_and_the_frontend_is_left_out() -> None:
+    fleet = found(pod(container={"command": ["bash", "-c", TWO_WORKERS], "args": []}))
+    engines = fleet.replicas[0].engines
+    assert ports(fleet) == [9091, 9093]
+    assert [engine.instance for engine in engines] == ["9091", "9093"]
+    assert {engine.wrapper for engine in engines} == {"dynamo"}
 
 
 def test_a_port_of_the_pools_own_settles_which_of_several_is_read() -> None:
     referenced = ReferencedPool(selector=LabelSelector((("app", "web"),)), ports=(8000, 8001))
     own = pool(selector=None, pool_ref="gie", metrics_port=9000)
-    fleet = find(own, TERMS, Shelf([pod()], exporters=[exporter()]), referenced=referenced)
+    fleet = look(own, TERMS, Shelf([pod()], exporters=[exporter()]), referenced=referenced)
     endpoint = fleet.replicas[0].engines[0].endpoint
     assert endpoint is not None
     assert endpoint.port == 9000
@@ -177,7 +215,7 @@ def test_a_ready_exporter_goes_before_another_on_the_same_node() -> None:
 
 
 def test_a_pool_reference_that_led_nowhere_is_a_problem() -> None:
-    assert reasons(find(pool(selector=None, pool_ref="gone"), TERMS, Shelf([pod()]))) == [
+    assert reasons(look(pool(selector=None, pool_ref="gone"), TERMS, Shelf([pod()]))) == [
         FleetReason.POOL_REF_NOT_FOUND
     ]
 
@@ -229,9 +267,8 @@ def test_engines_are_told_by_command_then_image(container: dict[str, Any], kind:
 @pytest.mark.parametrize(
     ("container", "message"),
     [
-        ({"image": "lmsysorg/sglang:v1"}, "engine not supported yet: sglang"),
+        ({"image": "ghcr.io/hf/text-generation-inference:3"}, "engine not supported yet: tgi"),
         ({"image": "own:1"}, "engine not supported yet: an unknown server in container vllm"),
-        ({"command": ["python3", "-m", "dynamo.vllm"]}, "engine not supported yet: vllm in a wrapper"),
     ],
 )
 def test_an_engine_that_is_not_supported_holds_gpus_and_is_never_read(
@@ -240,6 +277,68 @@ def test_an_engine_that_is_not_supported_holds_gpus_and_is_never_read(
     fleet = found(pod(container=container))
     assert [problem.message for problem in fleet.problems] == [message]
     assert fleet.replicas[0].gpus == 8.0
+    assert fleet.replicas[0].engines[0].endpoint is None
+
+
+def served(command: str, **container: Any) -> dict[str, Any]:
+    return {"command": command.split(), "args": [], "ports": [], **container}
+
+
+@pytest.mark.parametrize(
+    ("container", "place"),
+    [
+        pytest.param(
+            served("python3 -m sglang.launch_server --model-path m --enable-metrics --host 0.0.0.0"),
+            (30000, "/metrics"),
+            id="SGLang on its default port",
+        ),
+        pytest.param(
+            served("sglang serve --model-path m --port 8200 --enable-metrics"),
+            (8200, "/metrics"),
+            id="SGLang on a port of its own",
+        ),
+        pytest.param({"image": "lmsysorg/sglang:v1"}, (8000, "/metrics"), id="SGLang by its image alone"),
+        pytest.param(
+            {"image": "nvcr.io/nim/meta/llama:1", "args": []}, (8000, "/v1/metrics"), id="a NIM's own path"
+        ),
+        pytest.param(
+            served("python3 -m dynamo.vllm --model m", env=[{"name": "DYN_SYSTEM_PORT", "value": "9091"}]),
+            (9091, "/metrics"),
+            id="a worker of Dynamo on its system port",
+        ),
+    ],
+)
+def test_every_engines_page_has_its_port_and_path(container: dict[str, Any], place: tuple[int, str]) -> None:
+    endpoint = found(pod(container=container)).replicas[0].engines[0].endpoint
+    assert endpoint is not None
+    assert (endpoint.port, endpoint.path) == place
+
+
+SETTINGS = "return_perf_metrics: true\nenable_iter_perf_stats: true\n"
+TRTLLM = f"cat > /c.yml <<EOF\n{SETTINGS}EOF\ntrtllm-serve m --config /c.yml --host 0.0.0.0"
+
+
+@pytest.mark.parametrize("path", [None, "/metrics", "/perf_metrics"])
+def test_a_page_of_tensorrt_llm_that_reading_empties_is_never_asked_for(path: str | None) -> None:
+    container = {"command": ["bash", "-c", TRTLLM], "args": []}
+    endpoint = found(pod(container=container), metrics_path=path).replicas[0].engines[0].endpoint
+    assert endpoint is not None
+    assert endpoint.path == "/prometheus/metrics"
+
+
+@pytest.mark.parametrize(
+    ("container", "fix"),
+    [
+        (served("python3 -m sglang.launch_server --model-path m"), "add --enable-metrics"),
+        (served("trtllm-serve m"), "set return_perf_metrics: true"),
+        (served("python3 -m dynamo.vllm --model m"), "set DYN_SYSTEM_PORT=9090"),
+    ],
+)
+def test_metrics_that_are_off_are_named_with_what_turns_them_on(container: dict[str, Any], fix: str) -> None:
+    fleet = found(pod(container=container))
+    assert [(item.reason, fix in item.message) for item in fleet.problems] == [
+        (FleetReason.METRICS_DISABLED, True)
+    ]
     assert fleet.replicas[0].engines[0].endpoint is None
 
 
@@ -300,7 +399,7 @@ def test_a_pod_on_the_host_network_is_read_only_where_the_platform_allows_it() -
     refused = found(pod(**ON_HOST))
     assert reasons(refused) == [FleetReason.HOST_NETWORK_REFUSED]
     assert refused.replicas[0].engines[0].endpoint is None
-    allowed = find(
+    allowed = look(
         pool(),
         replace(TERMS, telemetry=TelemetryTerms(allow_host_network=True)),
         Shelf([pod(**ON_HOST)], exporters=[exporter()]),
@@ -321,7 +420,7 @@ def test_more_than_ten_thousand_pods_are_cut_and_said_so() -> None:
 def test_pods_of_two_pools_name_the_other_and_not_themselves() -> None:
     same, other = LabelSelector((("app", "web"),)), LabelSelector((("app", "db"),))
     neighbours = [("web", same), ("zed", same), ("db", other), ("alt", same)]
-    fleet = find(pool(), TERMS, Shelf([pod()], exporters=[exporter()]), neighbours=neighbours)
+    fleet = look(pool(), TERMS, Shelf([pod()], exporters=[exporter()]), neighbours=neighbours)
     assert fleet.replicas[0].shared_with == ("alt", "zed")
     assert [problem.message.split(":")[0] for problem in fleet.problems] == [
         "pods of this pool are also selected by alt, zed"
@@ -362,18 +461,18 @@ def test_gpus_that_dcgm_can_not_see_need_no_exporter() -> None:
 
 def test_an_unknown_node_leaves_the_product_unknown() -> None:
     shelf = Shelf([pod()], nodes=[node("elsewhere")], exporters=[exporter()])
-    assert find(pool(), TERMS, shelf).replicas[0].product is None
+    assert look(pool(), TERMS, shelf).replicas[0].product is None
 
 
 def test_a_pod_whose_status_shows_a_nodes_address_counts_as_on_the_host_network() -> None:
     forged = pod("a", status={"phase": "Running", "podIP": "10.0.0.9"})
     shelf = Shelf([forged], nodes=[replace(node(), addresses=("10.0.0.9",))])
-    (engine,) = find(pool(), Terms(factory=Factory()), shelf).replicas[0].engines
+    (engine,) = look(pool(), Terms(factory=Factory()), shelf).replicas[0].engines
     assert (engine.endpoint, engine.problem) == (None, FleetReason.HOST_NETWORK_REFUSED)
 
 
 def test_a_withheld_fleet_keeps_its_gpus_and_has_nothing_to_scrape() -> None:
-    fleet = find(pool(), Terms(factory=Factory()), Shelf([pod("a")], exporters=[exporter()]))
+    fleet = look(pool(), Terms(factory=Factory()), Shelf([pod("a")], exporters=[exporter()]))
     held = withhold(fleet, "too many pools")
     assert [replica.gpus for replica in held.replicas] == [replica.gpus for replica in fleet.replicas]
     assert all(engine.endpoint is None for replica in held.replicas for engine in replica.engines)

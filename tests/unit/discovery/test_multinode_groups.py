@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.discovery.kube import Shelf, exporter, node, pod, pool
+from tests.unit.discovery.kube import Shelf, exporter, look, node, pod, pool
 from tokenfactory.discovery import fleet as fleets
 from tokenfactory.discovery.fleet import find
 from tokenfactory.discovery.pods import project_pod
@@ -43,7 +43,7 @@ def member(name: str, labels: dict[str, str], *, selected: bool = False, **chang
 
 
 def found(*pods: Pod, **changes: Any) -> Fleet:
-    return find(pool(), TERMS, Shelf(list(pods), exporters=[exporter()]), **changes)
+    return look(pool(), TERMS, Shelf(list(pods), exporters=[exporter()]), **changes)
 
 
 def gpus(fleet: Fleet) -> float:

@@ -44,6 +44,8 @@ from tokenfactory.model import (
     FleetProblem,
     FleetReason,
     InvalidPool,
+    MetricsEndpoint,
+    MetricsState,
     Objectives,
     OptimizationName,
     OptimizationRow,
@@ -220,7 +222,7 @@ TELEMETRY: dict[str, tuple[dict[str, Any], str, str]] = {
     "metrics off, the flag": (
         {"fleet": troubled(FleetReason.METRICS_DISABLED)},
         "MetricsDisabled",
-        "remove --disable-log-stats",
+        "the engine's metrics are off: turn them on",
     ),
     "metrics off, told by discovery": (
         {"fleet": troubled(FleetReason.METRICS_DISABLED, why="add --enable-metrics")},
@@ -292,6 +294,67 @@ TELEMETRY: dict[str, tuple[dict[str, Any], str, str]] = {
         "run dcgm-exporter",
     ),
 }
+
+
+ANY_HOST = "add --host 0.0.0.0: the page is on 127.0.0.1 only"
+ONE_FAILS = Coverage(expected=1, scraped=0)
+TOLD_APART = {
+    "SGLang that listens on its loopback alone": (
+        EngineKind.SGLANG,
+        MetricsEndpoint(port=30000, path="/metrics", state=MetricsState.ON, fix=ANY_HOST),
+        (FailureReason.CONNECTION_REFUSED, "ECONNREFUSED"),
+        "loopback address alone: add --host 0.0.0.0",
+    ),
+    "nothing on that port": (
+        EngineKind.VLLM,
+        MetricsEndpoint(port=8000, path="/metrics", state=MetricsState.ON),
+        (FailureReason.CONNECTION_REFUSED, "ECONNREFUSED"),
+        "nothing listens there: compare spec.metrics.port",
+    ),
+    "SGLang without its page": (
+        EngineKind.SGLANG,
+        MetricsEndpoint(port=30000, path="/metrics", state=MetricsState.OFF, unread=True),
+        (FailureReason.HTTP_STATUS, "HTTP 404"),
+        "--enable-metrics",
+    ),
+    "TensorRT-LLM without its page": (
+        EngineKind.TENSORRT_LLM,
+        MetricsEndpoint(port=8000, path="/prometheus/metrics", state=MetricsState.ON),
+        (FailureReason.HTTP_STATUS, "HTTP 404"),
+        "return_perf_metrics: true",
+    ),
+    "a sidecar's page": (
+        EngineKind.VLLM,
+        MetricsEndpoint(port=8000, path="/metrics", state=MetricsState.ON),
+        (FailureReason.OTHER_SYSTEM, "the page is that of a proxy, not of vLLM; check spec.metrics.port"),
+        "the page is that of a proxy, not of vLLM",
+    ),
+    "vLLM without statistics": (
+        EngineKind.VLLM,
+        MetricsEndpoint(port=8000, path="/metrics", state=MetricsState.ON),
+        (FailureReason.NO_ENGINE_METRICS, "the page has no vllm: metrics; remove --disable-log-stats"),
+        "remove --disable-log-stats",
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "page", "failed", "text"), TOLD_APART.values(), ids=TOLD_APART.keys())
+def test_what_keeps_a_page_from_being_read_is_told_apart_with_its_fix(
+    kind: EngineKind, page: MetricsEndpoint, failed: tuple[FailureReason, str], text: str
+) -> None:
+    reason, detail = failed
+    condition = judge_telemetry(
+        evidence(
+            engines=(inspected("serving-0", kind=kind, metrics=page),),
+            seen=(counters("serving-0", readable=False, failure=reason, failure_detail=detail),),
+            money=economics(
+                coverage=ONE_FAILS,
+                failures=(("serving-0", reason),),
+            ),
+        )
+    )
+    assert (condition.status, condition.reason) == (Truth.FALSE, "ScrapeFailed")
+    assert text in condition.message
 
 
 @pytest.mark.parametrize(("changes", "reason", "text"), TELEMETRY.values(), ids=TELEMETRY.keys())

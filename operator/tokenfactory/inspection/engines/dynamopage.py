@@ -8,13 +8,13 @@ from types import MappingProxyType
 from tokenfactory.inspection.command import Command
 from tokenfactory.inspection.engines.declaring import NO_PAGE
 from tokenfactory.inspection.engines.recognised import MetricsEndpoint, MetricsState, Recognised
+from tokenfactory.inspection.engines.roles import OF_DYNAMO
 from tokenfactory.inspection.engines.words import may_set, port_of
 from tokenfactory.inspection.variables import UNKNOWN
 from tokenfactory.model import Role
 
 PORT = "DYN_SYSTEM_PORT"
 OPERATOR_PORT = 9090
-OPERATOR_LABELS = ("nvidia.com/dynamo-component-type", "nvidia.com/dynamo-graph-deployment-name")
 SET_PORT = "set DYN_SYSTEM_PORT=9090"
 MODE = "--disaggregation-mode"
 MODES: Mapping[str, Role] = MappingProxyType(
@@ -61,7 +61,7 @@ def system_page(recognised: Recognised, state: MetricsState, *, fix: str = "") -
     written = recognised.program.env.get(PORT)
     if written is None and may_set(recognised.program, PORT):
         return MetricsEndpoint(port=None, path="/metrics", state=state, fix=fix)
-    if written is None and any(label in recognised.labels for label in OPERATOR_LABELS):
+    if written is None and any(label in recognised.labels for label in OF_DYNAMO):
         written = str(OPERATOR_PORT)
     port = port_of(written)
     if port is None:

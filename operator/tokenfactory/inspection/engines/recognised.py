@@ -4,34 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 
 from tokenfactory.inspection.program import Program
-from tokenfactory.model import Container, Declaration, EngineKind, OptimizationName, Role
+from tokenfactory.model import (
+    Container,
+    Declaration,
+    EngineKind,
+    MetricsEndpoint,
+    MetricsState,
+    OptimizationName,
+    Role,
+)
+
+__all__ = ["Declare", "Declared", "MetricsEndpoint", "MetricsState", "Recognise", "Recognised"]
 
 _NOTHING: Mapping[OptimizationName, str] = MappingProxyType({})
-
-
-class MetricsState(StrEnum):
-    ON = "on"
-    OFF = "off"
-    PARTIAL = "partial"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsEndpoint:
-    """Where the metrics page is. `port` is None when there is none or its number can't be read.
-
-    `partial`: a page that lacks the families which prove optimizations. `none`: no page at all.
-    `fix` says what to add when the state is off or partial, empty otherwise.
-    """
-
-    port: int | None = None
-    path: str = ""
-    state: MetricsState = MetricsState.NONE
-    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ LABELS = (
     "nvidia.com/dynamo-component-type",
 )
 WORKER_INDEX = "leaderworkerset.sigs.k8s.io/worker-index"
+OF_DYNAMO = ("nvidia.com/dynamo-component-type", "nvidia.com/dynamo-graph-deployment-name")
+TELLING = tuple(dict.fromkeys((*LABELS, *OF_DYNAMO)))
 GROVE = "grove.io/"
 GROVE_WORKER = "-wkr"
 
@@ -28,9 +30,12 @@ def labelled_role(labels: Mapping[str, str]) -> Role:
     return Role.AGGREGATED
 
 
-def role_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
-    """Only the labels that say a role: what is the same for all replicas of one template."""
-    return {label: labels[label] for label in LABELS if label in labels}
+def telling_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Only the labels that say what a process is: the same for all replicas of one template.
+
+    Who follows whom in a multi-node group is discovery's to say.
+    """
+    return {label: labels[label] for label in TELLING if label in labels}
 
 
 def is_follower(program: Program, labels: Mapping[str, str]) -> bool:

@@ -65,7 +65,7 @@ def declare(recognised: Recognised) -> Declared:
     """Five declarations from flags, `--config` (the command line wins), environment and model name."""
     read = read_arguments(recognised)
     if isinstance(read, str):
-        page = _page(recognised, parse(recognised.arguments), file_unread="")
+        page = replace(_page(recognised, parse(recognised.arguments), file_unread=""), unread=True)
         return unreadable(recognised, read, metrics=page)
     command, why = read
     found = in_context(declare_command(command), dummy=is_dummy(command), file_unread=why)
@@ -141,8 +141,8 @@ def _page(recognised: Recognised, flags: Flags, *, file_unread: str) -> MetricsE
         return NO_PAGE
     port = port_of(flags.text("port"), str(DEFAULT_PORT))
     if not flags.switch("enable-metrics"):
-        fix = file_unread or ENABLE_METRICS
-        return MetricsEndpoint(port=port, path="/metrics", state=MetricsState.OFF, fix=fix)
+        fix, off = file_unread or ENABLE_METRICS, MetricsState.OFF
+        return MetricsEndpoint(port=port, path="/metrics", state=off, fix=fix, unread=bool(file_unread))
     if (flags.text("host") or "") in LOOPBACK:
         return MetricsEndpoint(port=port, path="/metrics", state=MetricsState.PARTIAL, fix=ANY_HOST)
     fix = "" if flags.text("host") else ANY_HOST

@@ -61,7 +61,7 @@ def declare(recognised: Recognised) -> Declared:
     subcommand, arguments = _split(recognised.arguments)
     command = command_of(recognised, arguments)
     if isinstance(command, str):
-        page = MetricsEndpoint(port=None, path=PAGE, state=MetricsState.OFF, fix=PERF_METRICS)
+        page = MetricsEndpoint(path=PAGE, state=MetricsState.OFF, fix=PERF_METRICS, unread=True)
         return unreadable(recognised, command, metrics=page)
     settings = _settings(recognised, command, whole_job=subcommand == MPI_WORKER)
     found = declare_settings(settings)
@@ -110,8 +110,8 @@ def _page(recognised: Recognised, flags: Flags, settings: Settings, *, subcomman
     port = port_of(flags.text("port"), str(DEFAULT_PORT))
     document = settings.document
     if document.get("return_perf_metrics") is not True:
-        fix = settings.unread or PERF_METRICS
-        return MetricsEndpoint(port=port, path=PAGE, state=MetricsState.OFF, fix=fix)
+        fix, unread = settings.unread or PERF_METRICS, bool(settings.unread)
+        return MetricsEndpoint(port=port, path=PAGE, state=MetricsState.OFF, fix=fix, unread=unread)
     if document.get("enable_iter_perf_stats") is not True:
         return MetricsEndpoint(port=port, path=PAGE, state=MetricsState.PARTIAL, fix=ITERATIONS)
     if (flags.text("host") or "") in LOOPBACK:
