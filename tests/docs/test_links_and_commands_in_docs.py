@@ -24,7 +24,7 @@ from tokenfactory.runtime.election import LEASE_SECONDS, RENEW_DEADLINE, RETRY_S
 from tokenfactory.telemetry.limits import KIB, MIB, FetchLimits, ScanLimits
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-TARGET = re.compile(r"^([a-z]+):.*## ", re.MULTILINE)
+TARGET = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 SHELL = ("sh", "console")
 VERBS = frozenset({"apply", "describe", "get", "logs", "rollout", "wait"})
 NAMES = frozenset(

@@ -47,7 +47,7 @@ def find_exporters(
         FleetProblem(
             FleetReason.DCGM_MISSING,
             f"no running dcgm-exporter pod on {missing} of the {len(wanted)} nodes with GPUs of this pool:"
-            " install it there, or correct telemetry.dcgm.selector of the TokenFactory",
+            " install it or the agent there, or correct telemetry.dcgm.selector of the TokenFactory",
         ),
     )
 
