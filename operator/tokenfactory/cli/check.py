@@ -18,7 +18,6 @@ from rich.table import Table
 
 from tokenfactory.cli.documents import Document, read_documents
 from tokenfactory.cli.requirements import judge
-from tokenfactory.discovery.capabilities import capability_of
 from tokenfactory.discovery.manifests import PodTemplate, flatten, passed_over, read_templates
 from tokenfactory.discovery.orchestrators import Orchestrators
 from tokenfactory.discovery.podspecs import Body
@@ -26,6 +25,7 @@ from tokenfactory.discovery.podspecs import Path as Steps
 from tokenfactory.errors import UnreadableInput
 from tokenfactory.inspection.report import EngineReport, inspect_pod
 from tokenfactory.model import EngineKind, OptimizationName, Role
+from tokenfactory.model.capabilities import capability_of
 from tokenfactory.publishing.checkreport import (
     HEADERS,
     CheckedEngine,

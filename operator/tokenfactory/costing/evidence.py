@@ -12,9 +12,11 @@ from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
 from tokenfactory.model import (
     EngineEvidence,
     EngineId,
+    EngineKind,
     EngineReading,
     Failure,
     FailureReason,
+    Level,
     Role,
     RoleLoad,
     Signal,
@@ -43,6 +45,7 @@ def _evidence_of(
             id=sight.id, role=sight.role, readable=readable, failure=failure, failure_detail=detail
         )
     track = part.track
+    levels = reading.levels if isinstance(reading, EngineReading) else {}
 
     def gained(signal: Signal) -> float | None:
         return part.total(signal) if part.has(signal) else None
@@ -55,14 +58,25 @@ def _evidence_of(
         failure_detail=detail,
         prompt_tokens=part.total(Signal.PROMPT_TOKENS),
         output_tokens=part.total(Signal.OUTPUT_TOKENS),
-        drafts=gained(Signal.DRAFTS),
+        drafts=part.drafts,
         draft_tokens=gained(Signal.DRAFT_TOKENS),
-        accepted_tokens=gained(Signal.ACCEPTED_TOKENS),
+        accepted_tokens=part.accepted,
+        acceptance_gauge=levels.get(Level.ACCEPTANCE_LENGTH),
+        computed_prompt_tokens=gained(Signal.COMPUTED_PROMPT_TOKENS),
+        transfers=gained(Signal.TRANSFERS),
+        transfer_gauge=levels.get(Level.TRANSFER_SPEED),
         stored_bytes=gained(Signal.OFFLOAD_STORED_BYTES),
         loaded_bytes=gained(Signal.OFFLOAD_LOADED_BYTES),
+        stored_tokens=gained(Signal.OFFLOAD_STORED_TOKENS),
+        loaded_tokens=gained(Signal.OFFLOAD_LOADED_TOKENS),
+        stored_blocks=gained(Signal.OFFLOAD_STORED_BLOCKS),
+        loaded_blocks=gained(Signal.OFFLOAD_LOADED_BLOCKS),
+        offload_capacity=levels.get(Level.OFFLOAD_CAPACITY),
         offload_hit_tokens=gained(Signal.OFFLOAD_HIT_TOKENS),
         external_hit_tokens=gained(Signal.EXTERNAL_HIT_TOKENS),
         families=track.families,
+        kind=sight.engine.kind if sight.engine else EngineKind.OTHER,
+        info=track.info,
         model=track.model,
         version=track.version,
     )

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from tokenfactory.costing.counters import Bucket, Snapshot
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.shares import Share
-from tokenfactory.model import EngineId, Histogram, Role, Signal, Standing
+from tokenfactory.model import EMPTY, EngineId, Histogram, Role, Signal, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Track:
     families: frozenset[Signal | Histogram] = frozenset()
     running: float = 0.0
     waiting: float = 0.0
+    info: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     model: str = ""
     version: str = ""
     segments: tuple[Segment, ...] = ()

@@ -48,7 +48,7 @@ def find_savings(
 def _speculation(window: WindowView, halves: Measure[Halves]) -> Measure[Decimal]:
     """The decode steps that accepted drafts made needless, each at the cost of a step that was taken."""
     parts = decoders(window)
-    if not any(part.has(Signal.ACCEPTED_TOKENS) for part in parts):
+    if all(part.accepted is None for part in parts):
         return Missing(Absence.NOT_EXPORTED, "no engine counts accepted draft tokens")
     accepted = decimal_of(accepted_tokens(parts))
     output = decimal_of(sum(part.total(Signal.OUTPUT_TOKENS) for part in parts))
@@ -74,7 +74,7 @@ def _offloading(window: WindowView, halves: Measure[Halves], counted: Counted) -
 
 
 def accepted_tokens(parts: Iterable[TrackView]) -> float:
-    return sum(part.total(Signal.ACCEPTED_TOKENS) for part in parts)
+    return sum(part.accepted or 0.0 for part in parts)
 
 
 def loaded_tokens(parts: Iterable[TrackView]) -> float | None:

@@ -162,6 +162,7 @@ def _remember(track: Track, sight: Sight, *, reading: EngineReading, snapshot: S
         else _join(reading.families, track.families),
         running=reading.levels.get(Level.RUNNING, 0.0),
         waiting=reading.levels.get(Level.WAITING, 0.0),
+        info=reading.info,
         model=reading.info.get("model", ""),
         version=reading.info.get("version", ""),
     )

@@ -48,6 +48,24 @@ class TrackView:
         return signal in self.track.families
 
     @property
+    def drafts(self) -> float | None:
+        """Steps of speculation; SGLang counts them where it verifies them. None: not counted."""
+        for signal in (Signal.DRAFTS, Signal.VERIFY_CALLS):
+            if self.has(signal):
+                return self.total(signal)
+        return None
+
+    @property
+    def accepted(self) -> float | None:
+        """Draft tokens that became output; of verified steps, the output beyond one token for each."""
+        if self.has(Signal.ACCEPTED_TOKENS):
+            return self.total(Signal.ACCEPTED_TOKENS)
+        if not self.has(Signal.VERIFY_CALLS):
+            return None
+        steps = self.total(Signal.VERIFY_CALLS)
+        return max(0.0, self.total(Signal.OUTPUT_TOKENS) - steps) if steps > 0 else 0.0
+
+    @property
     def all_gpu_seconds(self) -> float:
         return sum(value for _, value in self.gpu_seconds)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenfactory.discovery.border import ITEMS, mapping, mappings, text
-from tokenfactory.discovery.capabilities import capability_of
 from tokenfactory.discovery.configmaps import Body, ConfigMaps
 from tokenfactory.discovery.controllers import drafts_of
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
 from tokenfactory.discovery.podspecs import Draft, Path
 from tokenfactory.model import Node, Pod
+from tokenfactory.model.capabilities import capability_of
 
 USED_OTHERWISE = frozenset(
     {"ConfigMap", "Node", "Secret", "Service", "ServingRuntime", "ClusterServingRuntime"}

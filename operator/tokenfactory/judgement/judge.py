@@ -17,7 +17,7 @@ from tokenfactory.judgement.conditions import (
 from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.findings import find
 from tokenfactory.judgement.objectives import judge_objectives
-from tokenfactory.judgement.optimizations import Mark, judge_optimizations, steady
+from tokenfactory.judgement.optimizations import Mark, steady
 from tokenfactory.judgement.savings import credit
 from tokenfactory.judgement.telemetry_health import judge_telemetry
 from tokenfactory.model import (
@@ -69,12 +69,7 @@ class JudgeMemory:
 def judge(evidence: Evidence, memory: JudgeMemory | None) -> tuple[JudgeMemory, Verdict]:
     """The verdict on one cycle and the memory for the next; None is a pool never judged before."""
     before = memory or JudgeMemory()
-    marks = steady(
-        judge_optimizations(evidence),
-        before.marks,
-        now=evidence.now,
-        window=float(evidence.terms.window_seconds),
-    )
+    marks = steady(evidence, before.marks)
     rows = credit((mark.row for mark in marks), evidence.economics.savings)
     watch, baselines, denominator = judge_denominator(
         evidence, watch=before.watch, baselines=before.baselines

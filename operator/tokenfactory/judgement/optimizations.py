@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from tokenfactory.judgement.evidence import Evidence
-from tokenfactory.judgement.proofs import OBSERVED_DIGITS, Exhibit, Proof, prove
+from tokenfactory.judgement.exhibits import OBSERVED_DIGITS, Exhibit, Proof
+from tokenfactory.judgement.proofs import prove
+from tokenfactory.judgement.simulation import Sample, is_simulated, sample_acceptance
 from tokenfactory.model import (
     Declaration,
     DeclarationState,
@@ -53,15 +55,20 @@ WORST_FIRST = (
     OptimizationState.UNKNOWN,
     OptimizationState.ACTIVE,
 )
+_DRAFTING = (OptimizationName.SPECULATIVE_DECODING, OptimizationName.MULTI_TOKEN_PREDICTION)
 _DAMPED = (OptimizationState.UNKNOWN, OptimizationState.INEFFECTIVE, OptimizationState.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A row as last judged; `doubted_since` is when an Active row was first contradicted (Unix seconds)."""
+    """A row as last judged; `doubted_since` is when an Active row was first contradicted (Unix seconds).
+
+    `samples` are acceptance ratios of the last windows, on speculation's row alone.
+    """
 
     row: OptimizationRow
     doubted_since: float | None = None
+    samples: tuple[Sample, ...] = ()
 
 
 def judge_optimizations(evidence: Evidence) -> tuple[OptimizationRow, ...]:
@@ -88,21 +95,40 @@ def judge_row(evidence: Evidence, requirement: Requirement) -> OptimizationRow:
         roles = sorted({item.role for _, item in exhibits})
         rows = [_sum_up(requirement, [pair for pair in exhibits if pair[1].role is role]) for role in roles]
         return max(rows, key=lambda row: WORST_FIRST.index(row.state))
-    if requirement.name is OptimizationName.DISAGGREGATED_SERVING and not _both_roles(exhibits):
-        return _sum_up_alone(requirement, exhibits)
+    if requirement.name is OptimizationName.DISAGGREGATED_SERVING:
+        return _sum_up_pair(requirement, exhibits)
     return _sum_up(requirement, exhibits)
 
 
-def steady(
-    rows: Iterable[OptimizationRow], marks: Iterable[Mark], *, now: float, window: float
-) -> tuple[Mark, ...]:
-    """Rows that don't flap: an Active row stays until the contrary has held for one window.
+def steady(evidence: Evidence, marks: Iterable[Mark]) -> tuple[Mark, ...]:
+    """All rows, and none that flaps: an Active row stays until the contrary has held for one window.
 
     Only for what a thin window can show by chance (no traffic, no effect, some replicas); a changed
-    declaration counts at once.
+    declaration counts at once. Acceptance that never varies is Simulated.
     """
+    now, window = evidence.now, float(evidence.terms.window_seconds)
     before = {mark.row.name: mark for mark in marks}
-    return tuple(_steady_one(row, before.get(row.name), now=now, window=window) for row in rows)
+    known = before.get(OptimizationName.SPECULATIVE_DECODING)
+    samples = sample_acceptance(
+        evidence.economics.evidence, known.samples if known else (), now=now, window=window
+    )
+    fiction = is_simulated(samples)
+    rows = (_unmask(row) if fiction else row for row in judge_optimizations(evidence))
+    settled = (_steady_one(row, before.get(row.name), now=now, window=window) for row in rows)
+    return tuple(
+        replace(mark, samples=samples)
+        if mark.row.name is OptimizationName.SPECULATIVE_DECODING
+        else replace(mark, samples=())
+        for mark in settled
+    )
+
+
+def _unmask(row: OptimizationRow) -> OptimizationRow:
+    """A row whose evidence are drafts that are always accepted alike."""
+    if row.name not in _DRAFTING or row.state is not OptimizationState.ACTIVE:
+        return row
+    why = "the acceptance ratio is the same to the last digit in three windows: something forces it"
+    return replace(row, state=OptimizationState.SIMULATED, evidence=why, replicas_active=0)
 
 
 def _steady_one(row: OptimizationRow, mark: Mark | None, *, now: float, window: float) -> Mark:
@@ -163,6 +189,20 @@ def _find_engine(replica: Replica | None, engine_id: EngineId) -> Engine | None:
 
 def _both_roles(exhibits: list[tuple[EngineId, Exhibit]]) -> bool:
     return {exhibit.role for _, exhibit in exhibits} >= _SPLIT
+
+
+def _sum_up_pair(requirement: Requirement, exhibits: list[tuple[EngineId, Exhibit]]) -> OptimizationRow:
+    """Disaggregation works only as far as both of its sides do: the weaker side decides."""
+    if not _both_roles(exhibits):
+        return _sum_up_alone(requirement, exhibits)
+    row = _sum_up(requirement, exhibits)
+    sides = [
+        _sum_up(requirement, [pair for pair in exhibits if pair[1].role is role]) for role in sorted(_SPLIT)
+    ]
+    weaker = min(sides, key=lambda side: WORST_FIRST.index(side.state))
+    if weaker.state in (OptimizationState.ACTIVE, OptimizationState.PARTIAL, OptimizationState.UNKNOWN):
+        return row
+    return replace(row, state=weaker.state, declared=weaker.declared, evidence=weaker.evidence)
 
 
 def _sum_up_alone(requirement: Requirement, exhibits: list[tuple[EngineId, Exhibit]]) -> OptimizationRow:
@@ -229,13 +269,20 @@ def _most_telling(state: OptimizationState, judged: list[tuple[Exhibit, Proof]])
 
 
 def _acceptance_of(judged: list[tuple[Exhibit, Proof]]) -> float | None:
-    """1 + accepted / drafts over all replicas that credit their acceptance to this row."""
+    """1 + accepted / drafts over all replicas that credit their acceptance to this row.
+
+    Where no engine counts drafts, the mean of what their gauges say.
+    """
     drafts = accepted = 0.0
+    lengths: list[float] = []
     for exhibit, proof in judged:
         if proof.acceptance_length is not None and exhibit.evidence is not None:
+            lengths.append(proof.acceptance_length)
             drafts += exhibit.evidence.drafts or 0.0
             accepted += exhibit.evidence.accepted_tokens or 0.0
-    return 1.0 + accepted / drafts if drafts > 0 else None
+    if drafts > 0:
+        return 1.0 + accepted / drafts
+    return sum(lengths) / len(lengths) if lengths else None
 
 
 def _describe(declaration: Declaration) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from tokenfactory.measure import Absence, Grade, Measure, Missing
-from tokenfactory.model.fleet import Role
+from tokenfactory.model.fleet import EMPTY, EngineKind, Role
 from tokenfactory.model.movement import Move, Standing
 from tokenfactory.model.readings import EngineId, FailureReason, Histogram, Signal
 from tokenfactory.model.requests import CostBasis, PriceSource
@@ -181,7 +181,9 @@ class EngineEvidence:
     """What one engine's counters did over the window. None: the page does not carry that family.
 
     `readable` is False when the last scrape failed or none was possible; `failure` then says why, and
-    `failure_detail`, a text of ours, more closely.
+    `failure_detail`, a text of ours, more closely. What an engine stores and loads it counts in bytes, tokens
+    or blocks. `acceptance_gauge`, `transfer_gauge` and `offload_capacity` are gauges of the last page, for
+    engines that count nothing of it. `info` holds the page's facts, such as its weights' quantization.
     """
 
     id: EngineId
@@ -194,13 +196,38 @@ class EngineEvidence:
     drafts: float | None = None
     draft_tokens: float | None = None
     accepted_tokens: float | None = None
+    acceptance_gauge: float | None = None
+    computed_prompt_tokens: float | None = None
+    transfers: float | None = None
+    transfer_gauge: float | None = None
     stored_bytes: float | None = None
     loaded_bytes: float | None = None
+    stored_tokens: float | None = None
+    loaded_tokens: float | None = None
+    stored_blocks: float | None = None
+    loaded_blocks: float | None = None
+    offload_capacity: float | None = None
     offload_hit_tokens: float | None = None
     external_hit_tokens: float | None = None
     families: frozenset[Signal | Histogram] = frozenset()
+    kind: EngineKind = EngineKind.OTHER
+    info: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     model: str = ""
     version: str = ""
+
+    @property
+    def stored(self) -> float | None:
+        """What left the GPU, in whatever unit the engine counts; None where it counts nothing of it."""
+        return _first_known(self.stored_bytes, self.stored_tokens, self.stored_blocks)
+
+    @property
+    def loaded(self) -> float | None:
+        """What came back to the GPU, in whatever unit the engine counts."""
+        return _first_known(self.loaded_bytes, self.loaded_tokens, self.loaded_blocks)
+
+
+def _first_known(*amounts: float | None) -> float | None:
+    return next((amount for amount in amounts if amount is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenfactory.discovery.capabilities import capability_of
 from tokenfactory.discovery.manifests import PodTemplate, flatten, passed_over, read_templates
 from tokenfactory.discovery.orchestrators import Orchestrators
 from tokenfactory.model import Role
+from tokenfactory.model.capabilities import capability_of
 
 
 def read(text: str) -> tuple[PodTemplate, ...]:

@@ -150,6 +150,74 @@ def test_acceptance_length_is_one_plus_accepted_over_drafts_summed_over_replicas
     assert row.observed == "acceptanceLength=2.5"
 
 
+GAUGE: dict[str, Any] = {"kind": EngineKind.SGLANG}
+GAUGES = {
+    "a gauge over 1.2 is Active where no draft is counted": (
+        D.DECLARED,
+        {"acceptance_gauge": 2.8, **GAUGE},
+        S.ACTIVE,
+    ),
+    "a gauge alone proves what nobody declared": (
+        D.NOT_DECLARED,
+        {"acceptance_gauge": 2.8, **GAUGE},
+        S.ACTIVE,
+    ),
+    "a gauge under 1.2 is Ineffective": (D.DECLARED, {"acceptance_gauge": 1.05, **GAUGE}, S.INEFFECTIVE),
+    "a gauge at 0, declared, with traffic is Ineffective": (
+        D.DECLARED,
+        {"acceptance_gauge": 0.0, **GAUGE},
+        S.INEFFECTIVE,
+    ),
+    "a gauge at 0 and opaque is Missing": (D.OPAQUE, {"acceptance_gauge": 0.0, **GAUGE}, S.MISSING),
+    "a gauge keeps its value without traffic and proves nothing (T12)": (
+        D.DECLARED,
+        {"acceptance_gauge": 2.8, **GAUGE, **IDLE},
+        S.UNKNOWN,
+    ),
+    "counted steps outrank the gauge": (
+        D.DECLARED,
+        {"drafts": 1000.0, "accepted_tokens": 20.0, "acceptance_gauge": 2.8, **GAUGE},
+        S.INEFFECTIVE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("declared", "page", "state"), GAUGES.values(), ids=GAUGES.keys())
+def test_speculation_by_gauge(
+    declared: DeclarationState, page: dict[str, Any], state: OptimizationState
+) -> None:
+    assert one(SPEC, declared, page).state is state
+
+
+def test_the_length_of_a_gauge_is_shown_and_a_minimum_is_judged_by_it() -> None:
+    page: dict[str, Any] = {"acceptance_gauge": 2.8, **GAUGE}
+    row = one(SPEC, D.DECLARED, page)
+    assert (row.acceptance_length, row.observed) == (2.8, "acceptanceLength=2.8")
+    assert "gauge" in row.evidence
+    assert one(SPEC, D.DECLARED, page, minimum=3.0).state is S.INEFFECTIVE
+
+
+def test_speculation_of_less_than_half_of_the_output_says_so() -> None:
+    rare: dict[str, Any] = {"drafts": 300.0, "accepted_tokens": 400.0}
+    assert "less than half of the output" in one(SPEC, D.DECLARED, rare).evidence
+    assert "less than half" not in one(SPEC, D.DECLARED, GOOD_DRAFTS).evidence
+
+
+LITTLE: dict[str, Any] = {"prompt_tokens": 600.0, "output_tokens": 300.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [(SPEC, {"drafts": 0.0}), (KV, {"stored_bytes": 9.0, "loaded_bytes": 0.0})],
+    ids=["no draft", "no load"],
+)
+def test_under_the_token_floor_nothing_is_said_to_have_no_effect(
+    name: OptimizationName, page: dict[str, Any]
+) -> None:
+    assert one(name, D.DECLARED, {**page, **LITTLE}).state is S.UNKNOWN
+    assert one(name, D.DECLARED, page).state is S.INEFFECTIVE
+
+
 MTP_RULES = {
     "method mtp with accepted drafts is Active": (D.DECLARED, "mtp", GOOD_DRAFTS, S.ACTIVE),
     "method mtp with bad drafts is Ineffective": (D.DECLARED, "mtp", BAD_DRAFTS, S.INEFFECTIVE),
@@ -159,6 +227,18 @@ MTP_RULES = {
     "opaque is Unverifiable when drafts are made": (D.OPAQUE, "", GOOD_DRAFTS, S.UNVERIFIABLE),
     "opaque is Missing when the family is absent": (D.OPAQUE, "", {}, S.MISSING),
     "opaque and no page is Unverifiable": (D.OPAQUE, "", NO_PAGE, S.UNVERIFIABLE),
+    "opaque and the engine's own word is mtp is Active": (
+        D.OPAQUE,
+        "",
+        {**GOOD_DRAFTS, "info": {"spec_method": "MTP"}},
+        S.ACTIVE,
+    ),
+    "the engine's own word outranks the declared method": (
+        D.DECLARED,
+        "mtp",
+        {**GOOD_DRAFTS, "info": {"spec_method": "Eagle3"}},
+        S.MISSING,
+    ),
     "simulated is Simulated": (D.SIMULATED, "mtp", GOOD_DRAFTS, S.SIMULATED),
     "not declared is Missing": (D.NOT_DECLARED, "", {}, S.MISSING),
 }
@@ -202,6 +282,28 @@ OFFLOADING = {
     "stored, never loaded and opaque is Ineffective": (
         D.OPAQUE,
         {"stored_bytes": 9.0, "loaded_bytes": 0.0},
+        S.INEFFECTIVE,
+    ),
+    "loaded tokens make it Active (SGLang)": (D.DECLARED, {"loaded_tokens": 9.0}, S.ACTIVE),
+    "loaded blocks make it Active (KVBM)": (
+        D.DECLARED,
+        {"stored_blocks": 9.0, "loaded_blocks": 4.0},
+        S.ACTIVE,
+    ),
+    "loads that nobody declared make it Active": (D.NOT_DECLARED, {"loaded_blocks": 4.0}, S.ACTIVE),
+    "blocks stored and never loaded are Ineffective (T23)": (
+        D.DECLARED,
+        {"stored_blocks": 9.0, "loaded_blocks": 0.0},
+        S.INEFFECTIVE,
+    ),
+    "a host cache that is on and never read is Ineffective": (
+        D.DECLARED,
+        {"offload_capacity": 1e6},
+        S.INEFFECTIVE,
+    ),
+    "a host cache that is on makes an opaque one Ineffective, not Missing": (
+        D.OPAQUE,
+        {"offload_capacity": 1e6},
         S.INEFFECTIVE,
     ),
     "no traffic is Unknown": (D.DECLARED, {"stored_bytes": 0.0, "loaded_bytes": 0.0, **IDLE}, S.UNKNOWN),
@@ -257,6 +359,37 @@ def test_fp4(
     assert row.state is state
 
 
+STATED_RULES = {
+    "an info gauge alone proves it": (D.OPAQUE, "NVFP4", S.ACTIVE),
+    "an info gauge proves what nobody declared": (D.NOT_DECLARED, "NVFP4", S.ACTIVE),
+    "other weights than declared are Missing (T21)": (D.BY_CHECKPOINT, "FP8", S.MISSING),
+    "other weights and nothing declared are Missing": (D.NOT_DECLARED, "FP8", S.MISSING),
+    "a gauge that says none leaves the declaration": (D.BY_CHECKPOINT, "none", S.ACTIVE),
+}
+
+
+@pytest.mark.parametrize(("declared", "stated", "state"), STATED_RULES.values(), ids=STATED_RULES.keys())
+def test_fp4_by_what_the_engine_states_of_its_weights(
+    declared: DeclarationState, stated: str, state: OptimizationState
+) -> None:
+    assert one(FP4, declared, {"info": {"quantization": stated}}).state is state
+
+
+@pytest.mark.parametrize(
+    ("gpu", "state"),
+    [("NVIDIA B200", S.ACTIVE), ("NVIDIA H100 80GB HBM3", S.UNSUPPORTED), ("?", S.UNVERIFIABLE)],
+)
+def test_where_no_label_says_the_capability_the_engine_names_its_gpu(
+    gpu: str, state: OptimizationState
+) -> None:
+    rows = rows_of(
+        engines=(inspected("serving-0", declaration(FP4, D.DECLARED)),),
+        seen=(counters("serving-0", info={"gpu_type": gpu}),),
+        fleet=Fleet(replicas=(replica("serving-0", capability=None),)),
+    )
+    assert rows[FP4].state is state
+
+
 def test_an_unknown_capability_names_the_label_and_fp4_says_that_it_is_an_estimate() -> None:
     engine = inspected("serving-0", declaration(FP4, D.DECLARED))
     unknown = rows_of(engines=(engine,), fleet=Fleet(replicas=(replica("serving-0", capability=None),)))
@@ -287,9 +420,77 @@ def test_disaggregation_with_both_roles_and_transfers_is_active() -> None:
 
 
 def test_disaggregation_without_a_transfer_is_not_active() -> None:
-    assert split(received=0.0).state is S.PARTIAL
+    assert split(received=0.0).state is S.INEFFECTIVE
     assert split(received=0.0, busy=False).state is S.UNKNOWN
     assert split(state=D.NOT_DECLARED).state is S.MISSING
+
+
+def pair(
+    prefill: dict[str, Any], decode: dict[str, Any], *, state: DeclarationState = D.DECLARED
+) -> OptimizationRow:
+    told = declaration(PD, state)
+    return rows_of(
+        engines=(
+            inspected("serving-0", told, role=Role.PREFILL),
+            inspected("serving-1", told, role=Role.DECODE),
+        ),
+        seen=(
+            counters("serving-0", role=Role.PREFILL, **prefill),
+            counters("serving-1", role=Role.DECODE, **decode),
+        ),
+    )[PD]
+
+
+SG: dict[str, Any] = {"kind": EngineKind.SGLANG}
+TRT: dict[str, Any] = {"kind": EngineKind.TENSORRT_LLM}
+PAIRS = {
+    "vLLM: what NIXL pulled in on decode": ({"transfers": 0.0}, {"transfers": 12.0}, S.ACTIVE),
+    "vLLM: NIXL pulled nothing, the hits are an offload tier's (T1)": (
+        {"transfers": 0.0},
+        {"transfers": 0.0, "external_hit_tokens": 900.0},
+        S.INEFFECTIVE,
+    ),
+    "vLLM: hits of a connector that counts no transfer": ({}, {"external_hit_tokens": 900.0}, S.ACTIVE),
+    "vLLM: decode computes most prompts itself": (
+        {},
+        {"transfers": 3.0, "computed_prompt_tokens": 7000.0},
+        S.INEFFECTIVE,
+    ),
+    "vLLM: decode computes some prompts itself, as its router may decide": (
+        {},
+        {"transfers": 3.0, "computed_prompt_tokens": 2000.0},
+        S.ACTIVE,
+    ),
+    "SGLang: what prefill sent": ({"transfers": 210.0, **SG}, SG, S.ACTIVE),
+    "SGLang: prefill sent nothing": (SG, SG, S.INEFFECTIVE),
+    "SGLang up to 0.5.9: the gauge of the last transfers": (
+        {"transfer_gauge": 9.6, **SG},
+        {"transfer_gauge": 0.0, **SG},
+        S.ACTIVE,
+    ),
+    "SGLang: decode computes its prompts itself": (
+        {"transfers": 210.0, **SG},
+        {"computed_prompt_tokens": 8000.0, **SG},
+        S.INEFFECTIVE,
+    ),
+    "TensorRT-LLM alone counts no transfer": (TRT, TRT, S.UNVERIFIABLE),
+    "TensorRT-LLM in Dynamo: transfers on decode": (TRT, {"transfers": 9.0, **TRT}, S.ACTIVE),
+    "no traffic on either side": ({"transfers": 0.0, **IDLE}, {"transfers": 0.0, **IDLE}, S.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize(("prefill", "decode", "state"), PAIRS.values(), ids=PAIRS.keys())
+def test_a_pair_is_proven_on_the_side_that_counts(
+    prefill: dict[str, Any], decode: dict[str, Any], state: OptimizationState
+) -> None:
+    assert pair(prefill, decode).state is state
+
+
+@pytest.mark.parametrize("state", [D.OPAQUE, D.NOT_DECLARED])
+def test_a_pair_that_nobody_declared_is_active_where_both_sides_count(state: DeclarationState) -> None:
+    row = pair({"transfers": 9.0}, {"transfers": 9.0}, state=state)
+    assert row.state is S.ACTIVE
+    assert row.evidence.startswith("counters only")
 
 
 @pytest.mark.parametrize("role", [Role.PREFILL, Role.DECODE, Role.AGGREGATED])
@@ -314,6 +515,43 @@ def test_some_replicas_without_effect_make_the_row_partial() -> None:
 def test_a_replica_that_cannot_be_judged_now_does_not_make_the_row_partial() -> None:
     row = mixed(counters("serving-0", **GOOD_DRAFTS), counters("serving-1", drafts=0.0, **IDLE))
     assert (row.state, row.replicas_active, row.replicas_applicable) == (S.ACTIVE, 1, 2)
+
+
+def judged_windows(*pages: dict[str, Any], seconds: float = 300.0) -> list[OptimizationState]:
+    """The states of speculation in windows one after the other."""
+    engine = inspected("serving-0", declaration(SPEC, D.DECLARED))
+    memory: JudgeMemory | None = None
+    states = []
+    for number, page in enumerate(pages):
+        seen = (counters("serving-0", **page),)
+        memory, verdict = judge(evidence(engines=(engine,), seen=seen, now=number * seconds), memory)
+        states.append(next(row.state for row in verdict.rows if row.name is SPEC))
+    return states
+
+
+def forced(drafts: float, ratio: float = 1.49) -> dict[str, Any]:
+    return {"drafts": drafts, "accepted_tokens": drafts * ratio, "draft_tokens": drafts * 3}
+
+
+def test_acceptance_that_is_the_same_in_three_large_windows_is_simulated() -> None:
+    states = judged_windows(forced(20_000), forced(31_000), forced(14_000), forced(18_000))
+    assert states == [S.ACTIVE, S.ACTIVE, S.SIMULATED, S.SIMULATED]
+
+
+REAL = {
+    "it varies": (forced(20_000), forced(20_000, 1.4901), forced(20_000)),
+    "windows of fewer than 10,000 drafts": (forced(9_000), forced(9_500), forced(9_999)),
+    "all of them accepted": (forced(20_000, 3.0), forced(31_000, 3.0), forced(14_000, 3.0)),
+}
+
+
+@pytest.mark.parametrize("pages", REAL.values(), ids=REAL.keys())
+def test_real_acceptance_is_not_called_simulated(pages: tuple[dict[str, Any], ...]) -> None:
+    assert judged_windows(*pages) == [S.ACTIVE] * 3
+
+
+def test_the_same_window_looked_at_three_times_is_one_window() -> None:
+    assert judged_windows(*[forced(20_000)] * 5, seconds=60.0) == [S.ACTIVE] * 5
 
 
 def test_one_simulated_replica_makes_the_row_simulated() -> None:

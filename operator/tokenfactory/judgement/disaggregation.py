@@ -1,0 +1,92 @@
+"""Disaggregated serving: transfers on the side that counts them, and what both sides no longer do.
+
+vLLM counts what the decode side pulls in, SGLang what the prefill side sends, a Dynamo worker of TensorRT-LLM
+either. A decode replica that computes most of its prompts itself has no prefill replica behind it.
+"""
+
+from __future__ import annotations
+
+from tokenfactory.judgement.exhibits import (
+    NO_TRAFFIC,
+    Exhibit,
+    Proof,
+    explain_opaque,
+    missing,
+    prove_absence,
+    source_of,
+)
+from tokenfactory.model import EngineEvidence, EngineKind, OptimizationState, Role
+
+MOST_COMPUTED_SHARE = 0.5
+NO_COUNTER = "this engine counts no transfer: serve it by Dynamo with --publish-metrics to prove the pair"
+OWN_PREFILL = "decode replicas compute their prompts themselves: look at the router and the transfer backend"
+_SENDERS = frozenset({EngineKind.SGLANG})
+
+
+def prove_disaggregation(exhibit: Exhibit) -> Proof:
+    """One replica's part in a pair; whether both roles are there is the pool's matter."""
+    if exhibit.role is Role.PREFILL:
+        return _prove_prefill(exhibit)
+    return _prove_decode(exhibit)
+
+
+def _prove_prefill(exhibit: Exhibit) -> Proof:
+    """A sender shows its transfers. Where only the receiver counts, traffic of a prefill's kind is enough."""
+    seen = exhibit.evidence
+    if seen is not None and _has_moved(seen):
+        return _active(exhibit, "transfers to decode replicas")
+    if not exhibit.said and not exhibit.opaque:
+        return missing(exhibit)
+    if exhibit.opaque:
+        return Proof(state=OptimizationState.UNVERIFIABLE, evidence=explain_opaque(exhibit))
+    if seen is None or not exhibit.busy:
+        return Proof(state=OptimizationState.UNKNOWN, evidence=NO_TRAFFIC)
+    if seen.kind in _SENDERS:
+        return prove_absence(exhibit, family=True, what="transfer")
+    return Proof(state=OptimizationState.ACTIVE, evidence="declared as prefill")
+
+
+def _prove_decode(exhibit: Exhibit) -> Proof:
+    seen = exhibit.evidence
+    if seen is not None and _has_received(exhibit, seen):
+        if exhibit.busy and _computes_prompts(seen):
+            return Proof(state=OptimizationState.INEFFECTIVE, evidence=OWN_PREFILL)
+        return _active(exhibit, "prompt tokens received from prefill replicas")
+    if not exhibit.said and not exhibit.opaque:
+        return missing(exhibit)
+    if seen is not None and seen.kind is EngineKind.TENSORRT_LLM and seen.transfers is None and seen.readable:
+        return Proof(state=OptimizationState.UNVERIFIABLE, evidence=NO_COUNTER)
+    if seen is not None and seen.kind in _SENDERS and exhibit.said and exhibit.busy:
+        return _follow_senders(exhibit, seen)
+    moved = seen is not None and (seen.external_hit_tokens is not None or seen.transfers is not None)
+    return prove_absence(exhibit, family=moved, what="transfer")
+
+
+def _follow_senders(exhibit: Exhibit, seen: EngineEvidence) -> Proof:
+    """The receiving side of an engine whose sender counts: it must not compute its prompts."""
+    if _computes_prompts(seen):
+        return Proof(state=OptimizationState.INEFFECTIVE, evidence=OWN_PREFILL)
+    return _active(exhibit, "prompts that it did not compute itself")
+
+
+def _has_moved(seen: EngineEvidence) -> bool:
+    """SGLang up to 0.5.9 has gauges of the last transfers instead of counters."""
+    return (seen.transfers or 0.0) > 0 or (seen.transfers is None and (seen.transfer_gauge or 0.0) > 0)
+
+
+def _has_received(exhibit: Exhibit, seen: EngineEvidence) -> bool:
+    """Where transfers are counted they alone decide: a connector's hits may be an offload tier's (T1)."""
+    if exhibit.role is not Role.DECODE and not exhibit.said and not exhibit.opaque:
+        return False
+    if seen.transfers is not None:
+        return seen.transfers > 0
+    return (seen.external_hit_tokens or 0.0) > 0
+
+
+def _computes_prompts(seen: EngineEvidence) -> bool:
+    computed = seen.computed_prompt_tokens or 0.0
+    return seen.prompt_tokens > 0 and computed > MOST_COMPUTED_SHARE * seen.prompt_tokens
+
+
+def _active(exhibit: Exhibit, what: str) -> Proof:
+    return Proof(state=OptimizationState.ACTIVE, evidence=source_of(exhibit, what))

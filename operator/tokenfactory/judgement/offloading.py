@@ -1,0 +1,62 @@
+"""KV-cache offloading: loads prove it; what is stored and never loaded only costs (traps T3, T23)."""
+
+from __future__ import annotations
+
+from tokenfactory.judgement.exhibits import OBSERVED_DIGITS, Exhibit, Proof, prove_absence, source_of
+from tokenfactory.model import EngineEvidence, OptimizationState, Role, Signal
+from tokenfactory.units import significant
+
+_FAMILIES = (
+    Signal.OFFLOAD_LOADED_BYTES,
+    Signal.OFFLOAD_STORED_BYTES,
+    Signal.OFFLOAD_LOADED_TOKENS,
+    Signal.OFFLOAD_STORED_TOKENS,
+    Signal.OFFLOAD_LOADED_BLOCKS,
+    Signal.OFFLOAD_STORED_BLOCKS,
+    Signal.OFFLOAD_HIT_TOKENS,
+)
+
+
+def prove_offloading(exhibit: Exhibit) -> Proof:
+    """By loads or by tokens that an outer tier served, in whatever unit the engine counts them."""
+    seen = exhibit.evidence
+    if seen is None:
+        return prove_absence(exhibit, family=False, what="load")
+    if (seen.loaded or 0.0) > 0 or (seen.offload_hit_tokens or 0.0) > 0 or _hits_outside(exhibit, seen):
+        return Proof(
+            state=OptimizationState.ACTIVE,
+            evidence=source_of(exhibit, "blocks loaded back"),
+            observed=_describe_hits(seen),
+        )
+    if exhibit.busy and (seen.stored or 0.0) > 0:
+        return Proof(
+            state=OptimizationState.INEFFECTIVE,
+            evidence="blocks are stored and never loaded: no prompt comes back after it left the GPU",
+        )
+    family = _is_counted(exhibit, seen)
+    countable = family or (exhibit.role is Role.AGGREGATED and seen.external_hit_tokens is not None)
+    if exhibit.said and seen.readable and exhibit.busy and not countable:
+        return Proof(
+            state=OptimizationState.UNVERIFIABLE,
+            evidence="the page has no offload counters: use a connector and an engine version with them",
+        )
+    return prove_absence(exhibit, family=family, what="load")
+
+
+def _is_counted(exhibit: Exhibit, seen: EngineEvidence) -> bool:
+    counted = (seen.loaded, seen.stored, seen.offload_hit_tokens)
+    if any(item is not None for item in counted) or exhibit.carries(*_FAMILIES):
+        return True
+    return (seen.offload_capacity or 0.0) > 0
+
+
+def _hits_outside(exhibit: Exhibit, seen: EngineEvidence) -> bool:
+    """Hits of a connector count only where it can't be the transfer from a prefill replica."""
+    return exhibit.said and exhibit.role is Role.AGGREGATED and (seen.external_hit_tokens or 0.0) > 0
+
+
+def _describe_hits(seen: EngineEvidence) -> str:
+    hits = seen.offload_hit_tokens
+    if not hits or seen.prompt_tokens <= 0:
+        return ""
+    return f"hitShare={significant(min(hits / seen.prompt_tokens, 1.0), OBSERVED_DIGITS)}"
