@@ -5,13 +5,14 @@ Memory goes in and comes out; nothing else is kept. The same line runs in the op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokenfactory.costing.assess import Situation, assess
+from tokenfactory.costing.itemize import itemize
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.costing.prices import quote_fleet
 from tokenfactory.discovery.configmaps import config_maps_of
@@ -43,6 +44,7 @@ from tokenfactory.model import (
     Verdict,
 )
 from tokenfactory.ports import ConfigMapReader, Inventory, PoolReferences, ReferencedPool
+from tokenfactory.publishing.explanation import Explained, explain
 from tokenfactory.publishing.status import Subject
 
 
@@ -210,6 +212,46 @@ class Line:
             now=self._clock(),
         )
         return Outcome(subject=subject, memory=Memory(verdict=verdict))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is kept of a cycle so that it can be explained: nothing of it is copied."""
+
+    pool: Pool
+    terms: Terms
+    economics: Economics
+    verdict: Verdict
+    ledger: Ledger
+    names: Mapping[str, str]
+
+
+def keep_case(order: Order, outcome: Outcome) -> Case | None:
+    """The case of a cycle that was costed; None of any other (suspended, invalid, failed)."""
+    subject, ledger = outcome.subject, outcome.memory.ledger
+    if subject.pool is None or subject.fleet is None or subject.economics is None or ledger is None:
+        return None
+    return Case(
+        pool=subject.pool,
+        terms=order.terms,
+        economics=subject.economics,
+        verdict=subject.verdict,
+        ledger=ledger,
+        names={replica.pod.uid: replica.pod.name for replica in subject.fleet.replicas},
+    )
+
+
+def explain_case(case: Case) -> dict[str, Any]:
+    """Every published number of the case with its inputs, pod by pod, unrounded."""
+    return explain(
+        Explained(
+            key=case.pool.key,
+            economics=case.economics,
+            verdict=case.verdict,
+            account=itemize(case.pool, case.terms, case.ledger, case.economics),
+            names=case.names,
+        )
+    )
 
 
 def close_with_bug(order: Order, *, now: float) -> Outcome:

@@ -13,7 +13,7 @@ import yaml
 
 from tests.support.documents import PAGES, ROOT, anchors, blocks, prose, read
 from tokenfactory.api.crd import KINDS
-from tokenfactory.costing.assess import ENERGY_SAMPLES
+from tokenfactory.costing.spans import ENERGY_SAMPLES
 from tokenfactory.costing.tokencount import TOKEN_FLOOR
 from tokenfactory.discovery.factory import read_factory
 from tokenfactory.discovery.fleet import MOST_PODS
@@ -26,7 +26,7 @@ from tokenfactory.telemetry.limits import KIB, MIB, FetchLimits, ScanLimits
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TARGET = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 SHELL = ("sh", "console")
-VERBS = frozenset({"apply", "describe", "get", "logs", "rollout", "wait"})
+VERBS = frozenset({"apply", "describe", "get", "logs", "port-forward", "rollout", "wait"})
 NAMES = frozenset(
     name for kind in KINDS for name in (kind.plural, f"{kind.plural}.tokenfactory.dev", *kind.short_names)
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tokenfactory.cli import agent, check, crd, demo, once, project, run
+from tokenfactory.cli import agent, check, crd, demo, explain, once, project, run
 
 app = typer.Typer(
     name="tokenfactory",
@@ -17,6 +17,7 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_op
 app.command("run", context_settings=_PASSED_ON)(run.run)
 app.command("agent", context_settings=_PASSED_ON)(agent.agent)
 app.command("once")(once.once)
+app.command("explain")(explain.explain)
 app.command("check")(check.check)
 app.command("project")(project.project_command)
 app.command("demo")(demo.demo)

@@ -10,12 +10,11 @@ from tokenfactory.costing.coverage import gpus_by_pod
 from tokenfactory.costing.gpus import attribute, observed_by_pod
 from tokenfactory.costing.ledger import Ledger, Presence, Track
 from tokenfactory.costing.sights import begin_of_new, list_sights
+from tokenfactory.costing.spans import energy_seconds, find_energy_span, find_span
 from tokenfactory.costing.standing import keep
 from tokenfactory.costing.tracks import Sight, Step, advance, merge_buckets, trim
-from tokenfactory.costing.window import FRESH_INTERVALS, Span, find_end
+from tokenfactory.costing.window import FRESH_INTERVALS, Span
 from tokenfactory.model import Economics, EngineId, Fleet, Inspected, Pool, Readings, Terms
-
-ENERGY_SAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
     after = _write(before, situation, steps=steps, driven=driven, presence=presence)
     sampled = boards.sample(attributed, now=now)
     after = replace(after, samples=(*after.samples, sampled)) if sampled else after
-    span = _find_span(after, terms, now=now)
+    span = find_span(after, terms)
     after = replace(after, full=after.full or _is_full(span, terms))
     cycle = figures.Cycle(
         pool=situation.pool,
@@ -63,7 +62,7 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
         now=now,
         ledger=after,
         span=span,
-        energy_span=_find_energy_span(after, span, terms=terms),
+        energy_span=find_energy_span(after, span, terms=terms),
         sights=sights,
         observed=observed,
         steps=steps,
@@ -72,11 +71,6 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
     economics = figures.compose(cycle)
     standings = keep(after.standings, economics.standing, window=terms.window_seconds)
     return replace(after, standings=standings), economics
-
-
-def energy_seconds(terms: Terms) -> float:
-    """The energy window: the pool's, but at least ten of the exporter's sampling intervals."""
-    return max(float(terms.window_seconds), ENERGY_SAMPLES * _sampling(terms))
 
 
 def _sampling(terms: Terms) -> float:
@@ -161,20 +155,6 @@ def _write(
 def _begin_window(tracks: Iterable[Track]) -> float | None:
     """The moment since which every engine of the first cycle is accounted for."""
     return max((t.closed_at for t in tracks if t.closed_at is not None), default=None)
-
-
-def _find_energy_span(ledger: Ledger, span: Span, *, terms: Terms) -> Span:
-    """The energy window: it ends with the pool's, or now when no engine is read: boards go on."""
-    stale = ledger.at - span.end > FRESH_INTERVALS * terms.scrape_interval_seconds
-    end = ledger.at if stale else span.end
-    begun = ledger.first_at if ledger.began is None else ledger.began
-    return Span(min(end, max(end - energy_seconds(terms), begun)), end)
-
-
-def _find_span(ledger: Ledger, terms: Terms, *, now: float) -> Span:
-    end = find_end(ledger.tracks.values(), now=now, interval=terms.scrape_interval_seconds)
-    began = ledger.began if ledger.began is not None else end
-    return Span(min(end, max(end - terms.window_seconds, began)), end)
 
 
 def _is_full(span: Span, terms: Terms) -> bool:

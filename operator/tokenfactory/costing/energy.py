@@ -150,7 +150,7 @@ def find_provisioned(
     if gpus <= 0:
         none = Missing(Absence.NO_PODS, "no GPU is held")
         return _absent(none, coverage=none)
-    now, mean = _mean_watts(held, power), _mean_watts(window.gpu_seconds_by_facts() or held, power)
+    now, mean = mean_watts(held, power), mean_watts(window.gpu_seconds_by_facts() or held, power)
     if mean is None or now is None:
         unknown = Missing(Absence.POWER_UNKNOWN, "no all-in power is known for a GPU product of this pool")
         return _absent(unknown, coverage=unknown)
@@ -168,7 +168,8 @@ def find_provisioned(
     return replace(figures, watts=watts)
 
 
-def _mean_watts(weights: Mapping[HardwareFacts, float], power: PowerTerms) -> float | None:
+def mean_watts(weights: Mapping[HardwareFacts, float], power: PowerTerms) -> float | None:
+    """All-in watts of one GPU, averaged over the weights; None when a product's power is not known."""
     total = area = 0.0
     for facts, weight in weights.items():
         kilowatts = provisioned_kilowatts(power, facts.product)

@@ -3,6 +3,7 @@
 Times are Unix seconds (float), powers watts, energies joules, money Decimal in the factory's currency.
 """
 
+from tokenfactory.model.account import Account, PodAccount
 from tokenfactory.model.economics import (
     UNSET,
     BoardFigures,
@@ -109,6 +110,7 @@ __all__ = [
     "EMPTY",
     "TOKENS_COUNTED",
     "UNSET",
+    "Account",
     "BoardFigures",
     "CollapseRule",
     "Condition",
@@ -164,6 +166,7 @@ __all__ = [
     "OwnershipEntry",
     "Part",
     "Pod",
+    "PodAccount",
     "PodFigures",
     "Policy",
     "Pool",

@@ -1,9 +1,10 @@
-"""/metrics, /healthz and /readyz of the operator. Read-only, nothing else is served."""
+"""/metrics, /healthz and /readyz of the operator, and /explain on loopback. Read-only, nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -39,6 +40,32 @@ async def serve(probes: Probes, address: str, port: int) -> web.AppRunner:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, address, port).start()
+    return runner
+
+
+Explain = Callable[[str, str], dict[str, Any] | None]
+LOOPBACK = "127.0.0.1"
+
+
+async def serve_explanations(explain: Explain, port: int) -> web.AppRunner:
+    """/explain?namespace=&pool= on this pod's own loopback: who may forward its ports may read it.
+
+    It names pods and prices of all namespaces, so no other pod of the cluster reaches it. The caller calls
+    `cleanup()` on the runner. Raises OSError on a taken port.
+    """
+
+    async def answer(request: web.Request) -> web.Response:
+        namespace, pool = request.query.get("namespace", ""), request.query.get("pool", "")
+        found = explain(namespace, pool)
+        if found is None:
+            return web.Response(status=404, text="this replica has no numbers of such a pool")
+        return web.json_response(found)
+
+    application = web.Application()
+    application.add_routes([web.get("/explain", answer)])
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, LOOPBACK, port).start()
     return runner
 
 

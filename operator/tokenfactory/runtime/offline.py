@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tokenfactory.cycle import Line, Memory, Order
+from tokenfactory.cycle import Case, Line, Memory, Order, explain_case, keep_case
 from tokenfactory.discovery.factory import read_factory
 from tokenfactory.discovery.resource import read_pool
 from tokenfactory.discovery.terms import resolve
@@ -93,6 +93,7 @@ class Replay:
             watch=NoStopwatch(),
         )
         self._memories: dict[PoolKey, Memory] = {}
+        self._cases: dict[PoolKey, Case | None] = {}
 
     def run(self, frames: Iterable[Frame]) -> tuple[Result, ...]:
         """Results of every frame in order, pools by name.
@@ -100,6 +101,10 @@ class Replay:
         A frame's own objects hold from that frame on. Raises UnreadableInput naming the file.
         """
         return asyncio.run(self._run(frames))
+
+    def explain(self) -> dict[PoolKey, dict[str, Any]]:
+        """Every pool's last cycle explained; those without numbers are left out."""
+        return {key: explain_case(case) for key, case in self._cases.items() if case is not None}
 
     async def _run(self, frames: Iterable[Frame]) -> tuple[Result, ...]:
         results: list[Result] = []
@@ -133,6 +138,7 @@ class Replay:
         order = Order(resource=resource, terms=terms, neighbours=self._neighbours(resource))
         outcome = await self._line.run(order, self._memories.get(resource.key, Memory()))
         self._memories[resource.key] = outcome.memory
+        self._cases[resource.key] = keep_case(order, outcome)
         return Result(at=at, key=resource.key, subject=outcome.subject, status=render(outcome.subject, None))
 
     def _neighbours(self, resource: Resource) -> tuple[Any, ...]:

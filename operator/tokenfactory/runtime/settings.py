@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     context: str = Field(default="", description="context of the kubeconfig; empty: its current one")
     bind_address: str = Field(default="0.0.0.0", description="address of /metrics, /healthz and /readyz")  # noqa: S104
     port: int = Field(default=8080, ge=0, le=65535, description="port of /metrics, /healthz and /readyz")
+    explain_port: int = Field(
+        default=8081, ge=0, le=65535, description="port of /explain on the pod's own loopback, never beyond"
+    )
     log_format: LogFormat = Field(default="auto", description="auto, text or json")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="log level")
     election: Election = Field(default="lease", description="lease or off")

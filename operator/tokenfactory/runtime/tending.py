@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
-from tokenfactory.cycle import Line, Memory, Order, Outcome, close_with_bug
+from tokenfactory.cycle import Case, Line, Memory, Order, Outcome, close_with_bug, explain_case, keep_case
 from tokenfactory.discovery.terms import resolve
 from tokenfactory.errors import Unavailable
 from tokenfactory.model import Factory, Pool, PoolKey, Resource, Terms
@@ -60,6 +60,7 @@ class Tending:
         self._limits = limits
         self._targets: dict[str, int] = {}
         self._memories: dict[str, Memory] = {}
+        self._cases: dict[str, Case | None] = {}
         self._keys: dict[str, PoolKey] = {}
         self._broken: set[str] = set()
         self._log = structlog.get_logger("cycle")
@@ -84,12 +85,19 @@ class Tending:
             return
         self.scheduler.forget(uid)
         self._memories.pop(uid, None)
+        self._cases.pop(uid, None)
         self._targets.pop(uid, None)
         self._broken.discard(uid)
         self._rollup.forget(uid)
         key = self._keys.pop(uid, None)
         if key is not None:
             self._publisher.forget(uid, key)
+
+    def explain(self, key: PoolKey) -> dict[str, Any] | None:
+        """The pool's last cycle explained; None when it is not known or has no numbers."""
+        uid = next((uid for uid, known in self._keys.items() if known == key), "")
+        case = self._cases.get(uid)
+        return explain_case(case) if case is not None else None
 
     async def _cycle(self, uid: str) -> float:
         """One cycle of one pool; returns its interval in seconds. Never raises."""
@@ -115,6 +123,7 @@ class Tending:
 
     async def _conclude(self, uid: str, order: Order, outcome: Outcome) -> None:
         self._memories[uid] = outcome.memory
+        self._cases[uid] = keep_case(order, outcome)
         self._targets[uid] = _count_targets(outcome)
         self._rollup.take(uid, order, outcome.subject)
         key, window = order.resource.key, order.terms.window_seconds

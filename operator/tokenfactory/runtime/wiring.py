@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from tokenfactory.cycle import Line
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
-from tokenfactory.model import Node, Pod
+from tokenfactory.model import Node, Pod, PoolKey
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OperatorMetrics
 from tokenfactory.runtime import http
@@ -115,6 +115,10 @@ class Operator:
             self.metrics.set_last_sweep(self.tending.scheduler.last_sweep())
         return exposition(self.metrics.registry)
 
+    def explain(self, namespace: str, pool: str) -> dict[str, Any] | None:
+        """/explain: None on a standby, and for a pool without numbers."""
+        return self.tending.explain(PoolKey(namespace, pool)) if self.tending is not None else None
+
     def alive(self) -> str:
         """/healthz: a leader whose last complete sweep is older than three intervals is not alive."""
         overdue = self.tending.scheduler.overdue() if self.tending is not None else ()
@@ -142,6 +146,8 @@ async def operate(settings: Settings) -> None:
             settings.port,
         )
         stack.push_async_callback(runner.cleanup)
+        explaining = await http.serve_explanations(operator.explain, settings.explain_port)
+        stack.push_async_callback(explaining.cleanup)
         log.info("starting", version=version("tokenfactory-operator"), identity=operator.identity)
         await _run_until(stop, operator)
         log.info("stopped")

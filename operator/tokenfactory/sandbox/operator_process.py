@@ -37,6 +37,7 @@ class OperatorProcess:
         self._environment = dict(environment or {})
         self.log = log
         self.port = pick_port()
+        self.explain_port = pick_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> OperatorProcess:
@@ -53,6 +54,7 @@ class OperatorProcess:
             "KUBECONFIG": str(self._kubeconfig),
             "TOKENFACTORY_KUBECONFIG": str(self._kubeconfig),
             "TOKENFACTORY_PORT": str(self.port),
+            "TOKENFACTORY_EXPLAIN_PORT": str(self.explain_port),
             "TOKENFACTORY_BIND_ADDRESS": "127.0.0.1",
             "TOKENFACTORY_LOOPBACK": "sandbox",
             "TOKENFACTORY_LEASE_NAMESPACE": OPERATOR_NAMESPACE,

@@ -1,0 +1,82 @@
+"""`tokenfactory explain POOL`: every number with its inputs, to be checked by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokenfactory.cli.explanation import render
+from tokenfactory.cli.reach import Installation, ask, forwarded
+from tokenfactory.errors import InvalidSpec, UnreadableInput
+from tokenfactory.runtime.files import read_frames, read_objects
+from tokenfactory.runtime.offline import Replay
+
+
+class Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+def explain(
+    pool: Annotated[str, typer.Argument(help="name of the InferencePool")],
+    *,
+    namespace: Annotated[str, typer.Option("-n", "--namespace", help="the pool's namespace")] = "default",
+    operator_namespace: Annotated[
+        str, typer.Option("--operator-namespace", help="where the operator runs")
+    ] = "tokenfactory-system",
+    lease_name: Annotated[
+        str, typer.Option("--lease-name", help="the operator's leader Lease")
+    ] = "tokenfactory-operator",
+    explain_port: Annotated[
+        int, typer.Option("--explain-port", min=1, max=65535, help="the operator's --explain-port")
+    ] = 8081,
+    context: Annotated[str, typer.Option("--context", help="context of the kubeconfig")] = "",
+    operator: Annotated[
+        str, typer.Option("--operator", help="URL of a port-forward of your own, instead of kubectl")
+    ] = "",
+    resources: Annotated[
+        list[Path] | None, typer.Option("-f", "--filename", help="from files: as of `once`")
+    ] = None,
+    objects: Annotated[list[Path] | None, typer.Option("--objects", help="from files: as of `once`")] = None,
+    metrics: Annotated[Path | None, typer.Option("--metrics", help="from files: as of `once`")] = None,
+    output: Annotated[Output, typer.Option("-o", "--output", help="text or json")] = Output.TEXT,
+) -> None:
+    """Every published number of a pool: formula, inputs, pods, window, basis, grade and source.
+
+    Exit code 1: the pool has no numbers. 2: the input can't be read, or the operator can't be reached.
+    """
+    try:
+        if resources or objects or metrics:
+            found = _from_files(pool, namespace, resources or [], objects or [], metrics)
+        elif operator:
+            found = ask(operator, namespace=namespace, pool=pool)
+        else:
+            where = Installation(
+                namespace=operator_namespace, lease_name=lease_name, port=explain_port, context=context
+            )
+            with forwarded(where) as url:
+                found = ask(url, namespace=namespace, pool=pool)
+    except (UnreadableInput, InvalidSpec) as error:
+        print(f"tokenfactory explain: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    if found is None:
+        print(f"tokenfactory explain: there are no numbers of {namespace}/{pool}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if output is Output.JSON else render(found))
+
+
+def _from_files(
+    pool: str, namespace: str, resources: list[Path], objects: list[Path], metrics: Path | None
+) -> Mapping[str, Any] | None:
+    if not (resources and objects and metrics):
+        raise UnreadableInput("from files: give -f, --objects and --metrics")
+    replay = Replay(read_objects(resources), read_objects(objects))
+    replay.run(read_frames(metrics))
+    found = {(key.namespace, key.name): document for key, document in replay.explain().items()}
+    return found.get((namespace, pool))
