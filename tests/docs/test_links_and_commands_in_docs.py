@@ -26,7 +26,7 @@ from tokenfactory.telemetry.limits import KIB, MIB, FetchLimits, ScanLimits
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TARGET = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 SHELL = ("sh", "console")
-VERBS = frozenset({"apply", "describe", "get", "logs", "port-forward", "rollout", "wait"})
+VERBS = frozenset({"annotate", "apply", "describe", "get", "logs", "port-forward", "rollout", "wait"})
 NAMES = frozenset(
     name for kind in KINDS for name in (kind.plural, f"{kind.plural}.tokenfactory.dev", *kind.short_names)
 )

@@ -1,14 +1,11 @@
-"""What each engine's counters did, and the judge's view of each role (docs/cost-model.md §15, E and c)."""
+"""What each engine's counters did over the window."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tokenfactory.costing.ledger import Track
-from tokenfactory.costing.tokencount import WORKERS
 from tokenfactory.costing.tracks import Sight
-from tokenfactory.costing.window import TrackView, WindowView, is_fresh
-from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
+from tokenfactory.costing.window import TrackView, WindowView
 from tokenfactory.model import (
     EngineEvidence,
     EngineId,
@@ -18,7 +15,6 @@ from tokenfactory.model import (
     FailureReason,
     Level,
     Role,
-    RoleLoad,
     Signal,
 )
 
@@ -79,67 +75,4 @@ def _evidence_of(
         info=track.info,
         model=track.model,
         version=track.version,
-    )
-
-
-def weigh_roles(window: WindowView, *, now: float, interval: float) -> tuple[RoleLoad, ...]:
-    """One row per serving role that has an engine now, in the order aggregated, prefill, decode."""
-    found = []
-    for role in WORKERS:
-        parts = tuple(p for p in window.parts if p.track.role is role)
-        if any(p.track.present and p.track.id.container for p in parts):
-            found.append(_weigh(role, parts, now=now, interval=interval))
-    return tuple(found)
-
-
-def _weigh(role: Role, parts: tuple[TrackView, ...], *, now: float, interval: float) -> RoleLoad:
-    """E: tokens over the GPU time that could serve. Loading time is cost, not inefficiency.
-
-    Followers of a multi-node group (no container of their own) bring GPU time and are no replicas.
-    """
-    signal = Signal.PROMPT_TOKENS if role is Role.PREFILL else Signal.OUTPUT_TOKENS
-    tokens = sum(part.total(signal) for part in parts)
-    able = sum(part.able_gpu_seconds for part in parts)
-    parts = tuple(part for part in parts if part.track.id.container)
-    seconds = max((part.seconds for part in parts), default=0.0)
-    read = [part for part in parts if part.track.read_at is not None]
-    per_gpu: Measure[float] = Missing(Absence.NOT_SCRAPED)
-    if read and able > 0:
-        per_gpu = Known(
-            value=tokens / able, basis=f"{signal.value}/s/ready GPU", source=SOURCE, window_seconds=seconds
-        )
-    ready = [part.track for part in parts if part.track.present and part.track.ready]
-    fresh = [track for track in ready if is_fresh(track, now=now, interval=interval)]
-    return RoleLoad(
-        role=role,
-        tokens=tokens,
-        per_ready_gpu=per_gpu,
-        concurrency=_concurrency(role, read, seconds=seconds),
-        running=sum(track.running for track in fresh),
-        waiting=sum(track.waiting for track in fresh),
-        fresh_share=_count(fresh) / _count(ready) if ready else 0.0,
-        ready_replicas=_count(ready),
-    )
-
-
-def _count(tracks: Iterable[Track]) -> int:
-    return len({track.id.pod_uid for track in tracks})
-
-
-def _concurrency(role: Role, parts: list[TrackView], *, seconds: float) -> Measure[float]:
-    """c: decoding (prefilling) seconds over the seconds in which a replica could serve, so per replica."""
-    signal = Signal.PREFILL_SECONDS if role is Role.PREFILL else Signal.INTER_TOKEN_SECONDS
-    able = sum(part.able_seconds for part in parts)
-    if able <= 0:
-        return Missing(Absence.NOT_SCRAPED)
-    if all(part.has(signal) for part in parts):
-        amount, grade = sum(part.total(signal) for part in parts), Grade.MEASURED
-    else:
-        amount, grade = sum(part.running_seconds for part in parts), Grade.ESTIMATED
-    return Known(
-        value=amount / able,
-        basis="mean sequences per replica",
-        source=SOURCE,
-        grade=grade,
-        window_seconds=seconds,
     )

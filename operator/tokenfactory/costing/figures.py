@@ -15,12 +15,13 @@ from tokenfactory.costing.energy import (
     sum_spans,
     watts_by_pod,
 )
-from tokenfactory.costing.evidence import gather_evidence, weigh_roles
+from tokenfactory.costing.evidence import gather_evidence
 from tokenfactory.costing.gpufigures import find_boards, find_gpus
 from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, HardwareFacts
 from tokenfactory.costing.increments import add_up
 from tokenfactory.costing.latency import find_latency, sum_slices
 from tokenfactory.costing.ledger import EnergySpan, Ledger
+from tokenfactory.costing.loads import weigh_roles
 from tokenfactory.costing.podfigures import split_pods
 from tokenfactory.costing.prices import ProductPrice, price_product, quote_from
 from tokenfactory.costing.reference import Demand, compare
@@ -133,7 +134,7 @@ def compose(cycle: Cycle) -> Economics:
         provisioned=find_provisioned(held, power=cycle.power, counted=counted, window=window),
         of_reference=_compare(cycle, window, held=held, throughput=throughput),
         evidence=gather_evidence(cycle.sights, window, cycle.readings.engines),
-        loads=weigh_roles(window, now=cycle.now, interval=cycle.interval),
+        loads=weigh_roles(window, cycle.steps, now=cycle.now, interval=cycle.interval),
         increments=add_up(cycle.steps, prices=money.prices, energy=cycle.closed_energy, power=cycle.power),
         failures=list_failures(cycle.fleet, cycle.readings),
         savings=money.savings,

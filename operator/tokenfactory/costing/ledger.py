@@ -37,6 +37,8 @@ class Track:
 
     GPU time is accounted up to `closed_at` (None: not begun). `read_at` is the last good scrape.
     `from_zero`: no token of its first page can predate the track. `born` is when it was first seen.
+    `moved_at` is the last good scrape that showed tokens, decoding time or cache usage moving; `epoch` is
+    the configuration that it runs.
     """
 
     id: EngineId
@@ -53,6 +55,9 @@ class Track:
     families: frozenset[Signal | Histogram] = frozenset()
     running: float = 0.0
     waiting: float = 0.0
+    kv_usage: float | None = None
+    moved_at: float | None = None
+    epoch: str = ""
     info: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     model: str = ""
     version: str = ""

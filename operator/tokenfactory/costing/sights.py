@@ -40,7 +40,8 @@ def list_sights(
     now: float,
 ) -> tuple[Sight, ...]:
     """All sights of the cycle. `observed` and `products` are DCGM's GPUs and model name per pod UID."""
-    roles = {EngineId(item.pod_uid, item.container, item.instance): item.role for item in inspected}
+    told = {EngineId(item.pod_uid, item.container, item.instance): item for item in inspected}
+    roles = {engine_id: item.role for engine_id, item in told.items()}
     leads = _leads(fleet, roles)
     found: list[Sight] = []
     for replica in filter(holds_gpus, fleet.replicas):
@@ -56,7 +57,8 @@ def list_sights(
         share = gpus / max(1, len(workers))
         for engine, role in workers:
             seen = _see(replica, engine, readings=readings, ledger=ledger, now=now)
-            found.append(replace(seen, role=role, facts=facts, gpus=share))
+            epoch = told[seen.id].epoch if seen.id in told else ""
+            found.append(replace(seen, role=role, facts=facts, gpus=share, epoch=epoch))
     return tuple(found)
 
 

@@ -35,6 +35,7 @@ class Sight:
     since: float | None
     from_zero: bool
     now: float
+    epoch: str = ""
     silent_share: Share = Share.IDLE
 
 
@@ -82,6 +83,7 @@ def _begin(before: Track | None, sight: Sight) -> Track:
             from_zero=sight.from_zero,
             born=sight.now,
             ready=sight.ready,
+            epoch=sight.epoch,
         )
     closed_at = sight.since if before.closed_at is None else before.closed_at
     return replace(
@@ -92,6 +94,7 @@ def _begin(before: Track | None, sight: Sight) -> Track:
         closed_at=closed_at,
         present=True,
         ready=sight.ready,
+        epoch=sight.epoch,
     )
 
 
@@ -119,7 +122,8 @@ def _close_with_reading(
         estimated=restarted or gained.reset,
     )
     after = _remember(track, sight, reading=reading, snapshot=snapshot)
-    after = replace(after, segments=(*track.segments, segment))
+    moved_at = reading.at if moved or after.kv_usage != track.kv_usage else track.moved_at
+    after = replace(after, segments=(*track.segments, segment), moved_at=moved_at)
     return Step(after, segment, gained.buckets)
 
 
@@ -162,6 +166,8 @@ def _remember(track: Track, sight: Sight, *, reading: EngineReading, snapshot: S
         else _join(reading.families, track.families),
         running=reading.levels.get(Level.RUNNING, 0.0),
         waiting=reading.levels.get(Level.WAITING, 0.0),
+        kv_usage=reading.levels.get(Level.KV_CACHE_USAGE),
+        moved_at=reading.at if track.moved_at is None else track.moved_at,
         info=reading.info,
         model=reading.info.get("model", ""),
         version=reading.info.get("version", ""),

@@ -29,7 +29,7 @@ class Span:
 class TrackView:
     """What one engine did within a span. `able_seconds` leaves out the time that it was loading.
 
-    `running_seconds` integrates the gauge of running requests; `waited`: requests waited at a scrape.
+    `running_seconds` and `waiting_seconds` integrate the gauges; `waited`: requests waited at a scrape.
     """
 
     track: Track
@@ -38,6 +38,7 @@ class TrackView:
     able_seconds: float
     signals: tuple[float, ...]
     running_seconds: float
+    waiting_seconds: float
     waited: bool
     estimated: bool
 
@@ -143,7 +144,7 @@ def overlap(start: float, end: float, span: Span) -> float:
 def _view_track(track: Track, span: Span) -> TrackView:
     shares = dict.fromkeys(Share, 0.0)
     signals = [0.0] * len(SIGNALS)
-    seconds = able = running = 0.0
+    seconds = able = running = waiting = 0.0
     waited = estimated = False
     for segment in track.segments:
         fraction = overlap(segment.start, segment.end, span)
@@ -154,6 +155,7 @@ def _view_track(track: Track, span: Span) -> TrackView:
         shares[segment.share] += length * segment.gpus
         able += length if segment.share is not Share.LOADING else 0.0
         running += length * segment.running
+        waiting += length * segment.waiting
         waited = waited or segment.waiting > 0
         estimated = estimated or segment.estimated
         _add(signals, segment, fraction)
@@ -164,6 +166,7 @@ def _view_track(track: Track, span: Span) -> TrackView:
         able_seconds=able,
         signals=tuple(signals),
         running_seconds=running,
+        waiting_seconds=waiting,
         waited=waited,
         estimated=estimated,
     )

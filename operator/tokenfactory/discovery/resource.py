@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,10 @@ from tokenfactory.discovery.selectors import (
 )
 from tokenfactory.errors import InvalidSpec
 from tokenfactory.model import InvalidPool, Objectives, Pool, PoolKey
+
+ACCEPT_BASELINE = "tokenfactory.dev/accept-baseline"
+
+_EPOCH = re.compile(r"[0-9a-f]{4,64}", re.ASCII)
 
 
 def read_pool(body: Mapping[str, Any]) -> Pool | InvalidPool:
@@ -48,7 +53,14 @@ def read_pool(body: Mapping[str, Any]) -> Pool | InvalidPool:
         collapse=read_collapse(spec.collapse),
         tokens_per_month=spec.projection.tokens_per_month if spec.projection else None,
         suspend=spec.suspend,
+        accept_baseline=_accepted(metadata),
     )
+
+
+def _accepted(metadata: Mapping[str, Any]) -> str:
+    """The epoch of the annotation: 4 to 64 hexadecimal digits; anything else counts as none."""
+    value = text(mapping(metadata, "annotations").get(ACCEPT_BASELINE))
+    return value if _EPOCH.fullmatch(value) else ""
 
 
 def _objectives(written: api.Objectives | None) -> Objectives | None:

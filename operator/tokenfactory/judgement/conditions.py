@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenfactory.judgement.collapse import Denominator
+from tokenfactory.judgement.denominator import Denominator
 from tokenfactory.judgement.objectives import Objective
 from tokenfactory.judgement.optimizations import WORST_FIRST
 from tokenfactory.measure import Known

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from types import MappingProxyType
 
-from tokenfactory.judgement.collapse import Denominator
+from tokenfactory.judgement.denominator import Denominator
 from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.reasons import Cause
 from tokenfactory.measure import value_of
@@ -33,6 +34,13 @@ _WITHOUT_EFFECT = (
     OptimizationState.PARTIAL,
 )
 _ORDER = tuple(Cause)
+_SICK = MappingProxyType(
+    {
+        DenominatorState.THROUGHPUT_COLLAPSED: Cause.THROUGHPUT_COLLAPSED,
+        DenominatorState.ENGINE_STALLED: Cause.ENGINE_STALLED,
+        DenominatorState.EFFICIENCY_DEGRADED: Cause.EFFICIENCY_DEGRADED,
+    }
+)
 
 
 def find(
@@ -45,7 +53,7 @@ def find(
 ) -> tuple[Finding, ...]:
     """The findings of one cycle. Costs are per hour, in the factory's currency, to 2 significant digits."""
     found = [
-        *_find_collapse(evidence, denominator),
+        *_find_collapse(denominator),
         *_find_idle(evidence),
         *_find_optimizations(rows),
         *_find_failed(telemetry, Cause.TELEMETRY_MISSING),
@@ -67,16 +75,16 @@ def _share_of_cost(evidence: Evidence, share: float | None) -> Decimal | None:
     return _COARSE.create_decimal(per_hour * decimal_of(min(max(share, 0.0), 1.0)))
 
 
-def _find_collapse(evidence: Evidence, denominator: Denominator) -> Iterator[Finding]:
-    """What is paid beyond the price of the own level: (1 - efficiency) of the cost per hour."""
-    if denominator.state is not DenominatorState.THROUGHPUT_COLLAPSED:
+def _find_collapse(denominator: Denominator) -> Iterator[Finding]:
+    """What is paid beyond the price of the own level (docs/cost-model.md §10)."""
+    cause = _SICK.get(denominator.state)
+    if cause is None:
         return
-    efficiency = value_of(denominator.efficiency)
-    lost = None if efficiency is None else 1.0 - efficiency
+    lost = value_of(denominator.lost_per_hour)
     yield Finding(
-        cause=Cause.THROUGHPUT_COLLAPSED,
+        cause=cause,
         message=denominator.message,
-        cost_per_hour=_share_of_cost(evidence, lost),
+        cost_per_hour=None if lost is None else _COARSE.create_decimal(lost),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tokenfactory.judgement.baseline import Baseline
-from tokenfactory.judgement.collapse import Watch, judge_denominator
 from tokenfactory.judgement.conditions import (
     judge_denominator_healthy,
     judge_objectives_met,
@@ -14,6 +13,7 @@ from tokenfactory.judgement.conditions import (
     say_not_stalled,
     say_ready,
 )
+from tokenfactory.judgement.denominator import Watches, judge_denominator
 from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.findings import find
 from tokenfactory.judgement.objectives import judge_objectives
@@ -59,9 +59,9 @@ _NOT_PROCESSED = "not judged in this cycle"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeMemory:
-    """What the judge takes from one cycle to the next: bounded, under 8 KiB a pool."""
+    """What the judge takes from one cycle to the next: bounded, under 24 KiB a pool."""
 
-    watch: Watch = field(default_factory=Watch)
+    watches: Watches = field(default_factory=Watches)
     baselines: tuple[Baseline, ...] = ()
     marks: tuple[Mark, ...] = ()
 
@@ -71,10 +71,13 @@ def judge(evidence: Evidence, memory: JudgeMemory | None) -> tuple[JudgeMemory, 
     before = memory or JudgeMemory()
     marks = steady(evidence, before.marks)
     rows = credit((mark.row for mark in marks), evidence.economics.savings)
-    watch, baselines, denominator = judge_denominator(
-        evidence, watch=before.watch, baselines=before.baselines
-    )
     objectives = judge_objectives(evidence.pool.objectives, evidence.economics)
+    watches, baselines, denominator = judge_denominator(
+        evidence,
+        watches=before.watches,
+        baselines=before.baselines,
+        objectives=objectives,
+    )
     telemetry, price = judge_telemetry(evidence), judge_price(evidence.economics.price)
     conditions = (
         say_ready(),
@@ -96,7 +99,7 @@ def judge(evidence: Evidence, memory: JudgeMemory | None) -> tuple[JudgeMemory, 
         load=denominator.load,
         baseline_lost=denominator.baseline_lost,
     )
-    return JudgeMemory(watch=watch, baselines=baselines, marks=marks), verdict
+    return JudgeMemory(watches=watches, baselines=baselines, marks=marks), verdict
 
 
 def judge_invalid(invalid: InvalidPool) -> Verdict:

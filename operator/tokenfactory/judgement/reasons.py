@@ -9,6 +9,8 @@ class Cause(StrEnum):
     """Why a finding exists: the closed set of the metrics label `cause`."""
 
     THROUGHPUT_COLLAPSED = "ThroughputCollapsed"
+    ENGINE_STALLED = "EngineStalled"
+    EFFICIENCY_DEGRADED = "EfficiencyDegraded"
     PAID_IDLE = "PaidIdle"
     OPTIMIZATION_LOST = "OptimizationLost"
     OPTIMIZATION_INEFFECTIVE = "OptimizationIneffective"

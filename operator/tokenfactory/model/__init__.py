@@ -18,7 +18,6 @@ from tokenfactory.model.economics import (
     PriceProblem,
     PriceQuote,
     Quantiles,
-    RoleLoad,
     RoleShare,
     Savings,
     ThroughputFigures,
@@ -49,6 +48,7 @@ from tokenfactory.model.fleet import (
     Replica,
     Role,
 )
+from tokenfactory.model.loads import LoadStep, ReplicaLoad, RoleLoad
 from tokenfactory.model.movement import Move, Mover, Part, Roles, Standing, explain_move
 from tokenfactory.model.readings import (
     AT_THE_END,
@@ -153,6 +153,7 @@ __all__ = [
     "InvalidPool",
     "LabelSelector",
     "Level",
+    "LoadStep",
     "MetricsEndpoint",
     "MetricsState",
     "Move",
@@ -182,6 +183,7 @@ __all__ = [
     "Reference",
     "ReferencePoint",
     "Replica",
+    "ReplicaLoad",
     "Requirement",
     "Resource",
     "Role",

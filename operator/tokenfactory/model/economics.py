@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from tokenfactory.measure import Absence, Grade, Measure, Missing
 from tokenfactory.model.fleet import EMPTY, EngineKind, Role
+from tokenfactory.model.loads import RoleLoad
 from tokenfactory.model.movement import Move, Standing
 from tokenfactory.model.readings import EngineId, FailureReason, Histogram, Signal
 from tokenfactory.model.requests import CostBasis, PriceSource
@@ -228,21 +229,6 @@ class EngineEvidence:
 
 def _first_known(*amounts: float | None) -> float | None:
     return next((amount for amount in amounts if amount is not None), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleLoad:
-    """The judge's view of one role over the window: output (prefill: input) tokens per second per ready GPU,
-    mean decoding concurrency per replica, requests waiting, share of replicas that are fresh."""
-
-    role: Role
-    tokens: float
-    per_ready_gpu: Measure[float]
-    concurrency: Measure[float]
-    running: float
-    waiting: float
-    fresh_share: float
-    ready_replicas: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,10 @@ class CollapseRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """An InferencePool that was read and found valid. None means left out."""
+    """An InferencePool that was read and found valid. None means left out.
+
+    `accept_baseline` is the annotation of that name: the configuration epoch whose level is accepted.
+    """
 
     key: PoolKey
     uid: str
@@ -145,6 +148,7 @@ class Pool:
     collapse: CollapseRule = CollapseRule()
     tokens_per_month: int | None = None
     suspend: bool = False
+    accept_baseline: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

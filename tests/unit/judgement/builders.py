@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from tokenfactory.judgement.judge import Evidence, JudgeMemory, judge
-from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
+from tokenfactory.measure import Absence, Grade, Known, Missing
 from tokenfactory.model import (
     Container,
     CostBasis,
@@ -28,6 +28,7 @@ from tokenfactory.model import (
     Increments,
     Inspected,
     LabelSelector,
+    LoadStep,
     Node,
     OptimizationName,
     Pod,
@@ -37,6 +38,7 @@ from tokenfactory.model import (
     PriceSource,
     Quantiles,
     Replica,
+    ReplicaLoad,
     Requirement,
     Role,
     RoleLoad,
@@ -93,6 +95,11 @@ def replica(
     )
 
 
+STEP = LoadStep(
+    epoch="e1", product="B200", seconds=15.0, gpu_seconds=15.0, tokens=3750.0, sequence_seconds=240.0
+)
+
+
 def load(**changes: Any) -> RoleLoad:
     base = RoleLoad(
         role=Role.AGGREGATED,
@@ -103,6 +110,7 @@ def load(**changes: Any) -> RoleLoad:
         waiting=0.0,
         fresh_share=1.0,
         ready_replicas=8,
+        steps=(STEP,) * 8,
     )
     return replace(base, **changes)
 
@@ -167,7 +175,10 @@ def evidence(
 
 @dataclass(frozen=True)
 class Moment:
-    """One cycle of a trace: output tokens/s/GPU, decoding sequences per replica, requests waiting."""
+    """One cycle of a trace: output tokens/s/GPU, decoding sequences per replica, requests waiting in all.
+
+    With `moving` False the engines' counters stand still, whatever `rate` and `concurrency` say.
+    """
 
     rate: float
     concurrency: float
@@ -187,35 +198,61 @@ def play(
     memory: JudgeMemory | None,
     step: float = 15.0,
     terms: Terms = TERMS,
+    pool: Pool = POOL,
 ) -> tuple[JudgeMemory | None, list[tuple[float, Verdict]]]:
     """Judges `trace` every `step` seconds and returns the last memory and every (time, verdict)."""
     verdicts: list[tuple[float, Verdict]] = []
-    now = start
+    now, still = start, 0.0
     while now < end:
-        memory, verdict = judge(_picture(trace(now), now=now, terms=terms), memory)
+        moment = trace(now)
+        still = 0.0 if moment.moving else still + step
+        picture = _picture(moment, now=now, terms=terms, step=step, still=still)
+        memory, verdict = judge(replace(picture, pool=pool), memory)
         verdicts.append((now, verdict))
         now += step
     return memory, verdicts
 
 
-def _picture(moment: Moment, *, now: float, terms: Terms) -> Evidence:
-    output = moment.rate * 8 * terms.window_seconds
+def _picture(moment: Moment, *, now: float, terms: Terms, step: float, still: float) -> Evidence:
+    rate, concurrency = (moment.rate, moment.concurrency) if moment.moving else (0.0, 0.0)
     running = moment.concurrency * 8 if moment.running is None else moment.running
-    concurrency: Measure[float] = known(moment.concurrency)
+    output = moment.rate * 8 * terms.window_seconds
+    names = [f"serving-{index}" for index in range(8)]
     money = economics(
         window_full=moment.full,
         loads=(
             load(
                 tokens=output,
-                per_ready_gpu=known(moment.rate),
-                concurrency=concurrency,
                 running=running,
                 waiting=moment.waiting,
                 fresh_share=moment.fresh,
+                gpu_seconds=8.0 * terms.window_seconds,
+                replicas=tuple(
+                    ReplicaLoad(
+                        id=EngineId(name, "vllm"),
+                        epoch=moment.epoch,
+                        product="B200",
+                        fresh=True,
+                        running=running / 8,
+                        waiting=moment.waiting / 8,
+                        still_seconds=still,
+                    )
+                    for name in names
+                ),
+                steps=tuple(
+                    LoadStep(
+                        epoch=moment.epoch,
+                        product="B200",
+                        seconds=step,
+                        gpu_seconds=step,
+                        tokens=rate * step,
+                        sequence_seconds=concurrency * step,
+                    )
+                    for _ in names
+                ),
             ),
         ),
         throughput=ThroughputFigures(tokens=known(Tokens(output=output))),
-        increments=Increments(tokens=Tokens(output=output / 20 if moment.moving else 0.0)),
     )
     engine = replace(inspected("serving-0"), epoch=moment.epoch)
     return evidence(money=money, engines=(engine,), now=now, terms=terms)

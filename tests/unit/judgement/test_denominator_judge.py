@@ -7,13 +7,14 @@ from functools import cache
 
 import pytest
 
-from tests.unit.judgement.builders import TERMS, Moment, evidence, load, play, states
-from tokenfactory.judgement.collapse import judged_load
+from tests.unit.judgement.builders import POOL, Moment, evidence, load, play, states
+from tokenfactory.judgement.denominator import judged_load
 from tokenfactory.judgement.judge import JudgeMemory, judge
 from tokenfactory.measure import Known
-from tokenfactory.model import Role, Terms
+from tokenfactory.model import Role, Terms, Verdict
 
-LEARNED = 3000.0
+LEARNED = 3300.0
+OTHER = "c0ffee00"
 
 
 def healthy(now: float) -> Moment:
@@ -30,15 +31,18 @@ def learned() -> JudgeMemory:
     return memory
 
 
-def after(moment: Moment, *, seconds: float = 1500.0) -> list[str]:
+def after(moment: Moment, *, seconds: float = 3000.0) -> list[str]:
     _, verdicts = play(lambda _: moment, start=LEARNED, end=LEARNED + seconds, memory=learned())
     return states(verdicts)
 
 
+def first(verdicts: list[tuple[float, Verdict]], state: str, *, since: float = 0.0) -> float:
+    return next(now for now, verdict in verdicts if verdict.denominator.value == state and now >= since)
+
+
 def test_the_own_level_takes_four_windows_to_learn() -> None:
     _, verdicts = play(healthy, start=0.0, end=LEARNED, memory=None)
-    first = next(now for now, verdict in verdicts if verdict.denominator.value == "Healthy")
-    assert 4 * 300 <= first <= 4.2 * 300
+    assert 4 * 300 <= first(verdicts, "Healthy") <= 4.3 * 300
 
 
 def test_a_window_that_is_not_full_yet_is_warming_up_and_loses_no_baseline() -> None:
@@ -47,84 +51,121 @@ def test_a_window_that_is_not_full_yet_is_warming_up_and_loses_no_baseline() -> 
     assert not any(verdict.baseline_lost for _, verdict in verdicts)
 
 
+def test_under_half_of_the_own_level_with_a_queue_is_a_collapse() -> None:
+    assert after(Moment(100.0, 16.0, waiting=20.0), seconds=900.0) == ["Healthy", "ThroughputCollapsed"]
+
+
 @pytest.mark.parametrize(
     "moment",
-    [Moment(100.0, 16.0), Moment(100.0, 16.0, waiting=20.0), Moment(150.0, 32.0), Moment(125.0, 22.0)],
-    ids=["same concurrency", "with a queue", "higher concurrency", "between two learned concurrencies"],
+    [Moment(150.0, 32.0), Moment(125.0, 22.0), Moment(150.0, 16.0)],
+    ids=["at higher concurrency", "between two learned concurrencies", "60 %"],
 )
-def test_under_half_of_the_own_level_at_this_concurrency_is_a_collapse(moment: Moment) -> None:
-    assert after(moment) == ["Healthy", "ThroughputCollapsed"]
+def test_without_a_queue_it_is_degraded_first(moment: Moment) -> None:
+    assert after(moment, seconds=900.0) == ["Healthy", "EfficiencyDegraded"]
+
+
+def test_a_collapse_that_lasts_four_windows_is_one_without_a_queue_too() -> None:
+    assert after(Moment(100.0, 16.0)) == ["Healthy", "EfficiencyDegraded", "ThroughputCollapsed"]
+    assert after(Moment(150.0, 16.0)) == ["Healthy", "EfficiencyDegraded"]
 
 
 @pytest.mark.parametrize(
     "moment",
     [
-        Moment(140.0, 16.0),
+        Moment(200.0, 16.0),
         Moment(250.0, 16.0),
         Moment(300.0, 22.0),
         Moment(125.0, 8.0),
         Moment(375.0, 64.0),
         Moment(600.0, 32.0),
     ],
-    ids=["56 %", "100 %", "between", "proportional below", "flat above", "better than ever"],
+    ids=["80 %", "100 %", "between", "proportional below", "flat above", "better than ever"],
 )
 def test_at_its_level_the_pool_is_healthy(moment: Moment) -> None:
     assert after(moment) == ["Healthy"]
 
 
-def test_a_collapse_is_called_after_the_given_seconds_and_not_before() -> None:
+def test_a_step_to_nothing_is_called_within_three_quarters_of_a_window() -> None:
     _, verdicts = play(
-        lambda _: Moment(100.0, 16.0), start=LEARNED, end=LEARNED + 300.0, memory=learned(), step=5.0
+        lambda _: Moment(1.0, 16.0, waiting=9.0), start=LEARNED, end=LEARNED + 300, memory=learned()
     )
-    first = next(now for now, verdict in verdicts if verdict.denominator.value == "ThroughputCollapsed")
-    assert first - LEARNED == pytest.approx(TERMS.collapse_for_seconds)
+    assert first(verdicts, "ThroughputCollapsed") - LEARNED <= 0.8 * 300
 
 
-def test_a_dip_shorter_than_the_given_seconds_is_none() -> None:
+def test_a_step_to_two_fifths_is_called_within_one_window_and_a_tenth() -> None:
+    _, verdicts = play(
+        lambda _: Moment(100.0, 16.0, waiting=9.0), start=LEARNED, end=LEARNED + 600, memory=learned()
+    )
+    found = first(verdicts, "ThroughputCollapsed") - LEARNED
+    assert 0.8 * 300 <= found <= 1.1 * 300
+
+
+def test_a_step_to_three_fifths_is_degraded_within_two_windows() -> None:
+    _, verdicts = play(lambda _: Moment(150.0, 16.0), start=LEARNED, end=LEARNED + 900, memory=learned())
+    assert 1.5 * 300 <= first(verdicts, "EfficiencyDegraded") - LEARNED <= 2 * 300
+
+
+def test_a_dip_of_half_a_window_is_none() -> None:
     def dips(now: float) -> Moment:
-        return Moment(100.0 if (now - LEARNED) % 60 < 45 else 250.0, 16.0)
+        return Moment(100.0 if now < LEARNED + 150 else 250.0, 16.0, waiting=9.0)
 
-    _, verdicts = play(dips, start=LEARNED, end=LEARNED + 600.0, memory=learned())
-    assert states(verdicts) == ["Healthy"]
+    _, verdicts = play(dips, start=LEARNED, end=LEARNED + 900.0, memory=learned())
+    assert "ThroughputCollapsed" not in states(verdicts)
+    assert "EfficiencyDegraded" not in states(verdicts)
 
 
-def test_a_collapse_clears_above_the_fraction_plus_a_fifth_held_for_two_windows() -> None:
+def test_a_collapse_clears_above_its_edge_held_for_two_windows() -> None:
     def recovers(now: float) -> Moment:
-        return Moment(100.0 if now < LEARNED + 300 else 200.0, 16.0)
+        return Moment(100.0 if now < LEARNED + 600 else 245.0, 16.0, waiting=9.0)
 
-    _, verdicts = play(recovers, start=LEARNED, end=LEARNED + 1500.0, memory=learned())
-    assert states(verdicts) == ["Healthy", "ThroughputCollapsed", "Healthy"]
-    cleared = [now for now, verdict in verdicts if verdict.denominator.value == "Healthy"]
-    assert next(now for now in cleared if now > LEARNED + 300) == pytest.approx(LEARNED + 900, abs=15)
+    _, verdicts = play(recovers, start=LEARNED, end=LEARNED + 2400.0, memory=learned())
+    assert states(verdicts)[:2] == ["Healthy", "ThroughputCollapsed"]
+    assert states(verdicts)[-1] == "Healthy"
+    cleared = first(verdicts, "Healthy", since=LEARNED + 600) - LEARNED - 600
+    assert 2 * 300 <= cleared <= 3.2 * 300
 
 
-def test_a_collapse_stays_open_between_the_fraction_and_the_fraction_plus_a_fifth() -> None:
+def test_an_open_collapse_stays_open_between_its_edges() -> None:
     def half(now: float) -> Moment:
-        return Moment(100.0 if now < LEARNED + 300 else 160.0, 16.0)
+        return Moment(100.0 if now < LEARNED + 600 else 165.0, 16.0, waiting=9.0)
 
     _, verdicts = play(half, start=LEARNED, end=LEARNED + 3000.0, memory=learned())
     assert states(verdicts) == ["Healthy", "ThroughputCollapsed"]
 
 
 def test_a_collapse_is_never_learned_as_the_level() -> None:
-    assert after(Moment(100.0, 16.0), seconds=20_000.0) == ["Healthy", "ThroughputCollapsed"]
+    assert after(Moment(100.0, 16.0, waiting=9.0), seconds=20_000.0) == ["Healthy", "ThroughputCollapsed"]
+
+
+def test_a_poor_level_is_never_learned_though_it_is_not_degraded() -> None:
+    _, verdicts = play(lambda _: Moment(195.0, 16.0), start=LEARNED, end=LEARNED + 20_000, memory=learned())
+    assert states(verdicts) == ["Healthy"]
+    last = verdicts[-1][1].of_baseline
+    assert isinstance(last, Known)
+    assert last.value == pytest.approx(0.78, rel=0.01)
 
 
 def test_low_demand_is_no_collapse() -> None:
-    assert after(Moment(0.5, 0.02, running=0.0)) == ["LowDemand"]
-    assert after(Moment(0.0, 0.0, running=0.0, moving=False)) == ["LowDemand"]
+    assert after(Moment(0.5, 0.02, running=0.0))[-1] == "LowDemand"
+    assert after(Moment(0.0, 0.0, running=0.0, moving=False)) == ["Healthy", "LowDemand"]
 
 
 def test_waiting_requests_are_demand_at_any_concurrency() -> None:
-    assert "LowDemand" not in after(Moment(2.0, 0.4, waiting=3.0))
+    assert "LowDemand" not in after(Moment(5.0, 0.3, waiting=3.0, running=128.0))
+
+
+def test_requests_that_wait_before_empty_seats_are_a_collapse() -> None:
+    """Proportionally fewer sequences decode: at their own concurrency they would look well."""
+    starved = Moment(250.0 * 2 / 16, 2.0, waiting=50.0, running=16.0)
+    assert after(starved, seconds=900.0)[-1] == "ThroughputCollapsed"
 
 
 def test_low_demand_does_not_flap_around_its_edge() -> None:
     def edge(now: float) -> Moment:
-        concurrency = 0.45 if int(now / 15) % 2 else 0.55
+        concurrency = 0.45 if int(now / 600) % 2 else 0.6
         return Moment(concurrency * 15, concurrency, running=4.0)
 
-    _, verdicts = play(edge, start=LEARNED, end=LEARNED + 900.0, memory=learned())
+    _, verdicts = play(edge, start=LEARNED + 600, end=LEARNED + 6000.0, memory=learned())
     assert len(states(verdicts)) <= 2
     assert states(verdicts)[-1] == "LowDemand"
 
@@ -139,19 +180,24 @@ def test_low_demand_does_not_flap_around_its_edge() -> None:
     ],
     ids=["running", "waiting", "tokens of the window's past"],
 )
-def test_requests_without_a_token_are_a_collapse_and_not_low_demand(
-    moment: Moment, learned_before: bool
-) -> None:
+def test_requests_without_a_token_for_half_a_window_are_a_stall(moment: Moment, learned_before: bool) -> None:
     memory = learned() if learned_before else None
     _, verdicts = play(lambda _: moment, start=LEARNED, end=LEARNED + 600.0, memory=memory)
-    found = states(verdicts)
-    assert found[-1] == "ThroughputCollapsed"
-    assert "LowDemand" not in found
+    assert first(verdicts, "EngineStalled") - LEARNED <= 150.0
+    assert states(verdicts)[-1] == "EngineStalled"
+
+
+def test_a_stall_ends_when_tokens_have_come_for_half_a_window() -> None:
+    def resumes(now: float) -> Moment:
+        return Moment(250.0, 16.0, moving=now > LEARNED + 300)
+
+    _, verdicts = play(resumes, start=LEARNED, end=LEARNED + 900, memory=learned())
+    assert states(verdicts) == ["Healthy", "EngineStalled", "Healthy"]
+    assert first(verdicts, "Healthy", since=LEARNED + 300) - LEARNED - 300 <= 180.0
 
 
 def test_fewer_than_a_thousand_tokens_open_no_collapse() -> None:
     quiet = Moment(0.4, 16.0)
-    assert after(quiet, seconds=300.0)[-1] == "ThroughputCollapsed"
     memory, _ = play(
         lambda _: Moment(0.0, 0.0, running=0.0), start=LEARNED, end=LEARNED + 900, memory=learned()
     )
@@ -172,31 +218,27 @@ def test_no_serving_replica_at_all_is_blind() -> None:
 
 
 def test_an_open_collapse_outlives_blindness() -> None:
-    memory, _ = play(lambda _: Moment(100.0, 16.0), start=LEARNED, end=LEARNED + 300, memory=learned())
+    poor = Moment(100.0, 16.0, waiting=9.0)
+    memory, _ = play(lambda _: poor, start=LEARNED, end=LEARNED + 600, memory=learned())
     memory, blind = play(
-        lambda _: Moment(0.0, 0.0, fresh=0.0), start=LEARNED + 300, end=LEARNED + 400, memory=memory
+        lambda _: Moment(0.0, 0.0, fresh=0.0), start=LEARNED + 600, end=LEARNED + 700, memory=memory
     )
-    _, later = play(lambda _: Moment(100.0, 16.0), start=LEARNED + 400, end=LEARNED + 415, memory=memory)
+    _, later = play(lambda _: poor, start=LEARNED + 700, end=LEARNED + 715, memory=memory)
     assert states(blind) + states(later) == ["Blind", "ThroughputCollapsed"]
 
 
-def test_a_new_configuration_warms_up_and_a_rollback_finds_its_level_again() -> None:
-    memory, changed = play(
-        lambda _: Moment(250.0, 16.0, epoch="e2"), start=LEARNED, end=LEARNED + 900, memory=learned()
-    )
-    assert states(changed) == ["WarmingUp"]
-    assert all(verdict.baseline_lost for _, verdict in changed)
-    _, back = play(lambda _: Moment(250.0, 16.0), start=LEARNED + 900, end=LEARNED + 1000, memory=memory)
-    assert states(back) == ["Healthy"]
-
-
 def test_efficiency_and_load_are_published_where_the_level_is_known() -> None:
-    _, verdicts = play(lambda _: Moment(200.0, 16.0), start=LEARNED, end=LEARNED + 15, memory=learned())
-    verdict = verdicts[0][1]
+    _, verdicts = play(lambda _: Moment(200.0, 16.0), start=LEARNED, end=LEARNED + 300, memory=learned())
+    verdict = verdicts[-1][1]
     assert isinstance(verdict.of_baseline, Known)
     assert verdict.of_baseline.value == pytest.approx(0.8, rel=0.01)
     assert isinstance(verdict.load, Known)
     assert verdict.load.value == pytest.approx(16 / 32, rel=0.01)
+
+
+def test_full_load_and_a_queue_at_the_own_level_is_saturation() -> None:
+    assert after(Moment(375.0, 32.0, waiting=40.0)) == ["Healthy", "Saturated"]
+    assert after(Moment(250.0, 16.0, waiting=40.0)) == ["Healthy"]
 
 
 def test_every_time_derives_from_the_window() -> None:
@@ -205,11 +247,19 @@ def test_every_time_derives_from_the_window() -> None:
         lambda now: healthy(now * 10), start=0.0, end=LEARNED / 10, memory=None, step=1.5, terms=terms
     )
     assert states(warm) == ["WarmingUp", "Healthy"]
-    _, verdicts = play(
-        lambda _: Moment(100.0, 16.0), start=300.0, end=330.0, memory=memory, step=1.5, terms=terms
+    _, slow = play(
+        lambda _: Moment(100.0, 16.0, waiting=9.0),
+        start=330.0,
+        end=390.0,
+        memory=memory,
+        step=1.5,
+        terms=terms,
     )
-    first = next(now for now, verdict in verdicts if verdict.denominator.value == "ThroughputCollapsed")
-    assert first == pytest.approx(306.0)
+    _, normal = play(
+        lambda _: Moment(100.0, 16.0, waiting=9.0), start=LEARNED, end=LEARNED + 600, memory=learned()
+    )
+    found = first(slow, "ThroughputCollapsed") - 330
+    assert found == pytest.approx((first(normal, "ThroughputCollapsed") - LEARNED) / 10)
 
 
 def test_decode_is_judged_where_the_pool_is_disaggregated() -> None:
@@ -220,18 +270,76 @@ def test_decode_is_judged_where_the_pool_is_disaggregated() -> None:
     assert judged_load(loads[:1]) is None
 
 
-def test_a_level_far_under_its_own_is_not_learned_though_it_is_no_collapse() -> None:
-    _, verdicts = play(lambda _: Moment(150.0, 16.0), start=LEARNED, end=LEARNED + 20_000, memory=learned())
+def test_a_new_revision_is_held_against_its_predecessor_and_never_accepts_its_own_loss() -> None:
+    _, verdicts = play(
+        lambda _: Moment(145.0, 16.0, epoch=OTHER), start=LEARNED, end=LEARNED + 30_000, memory=learned()
+    )
+    assert states(verdicts) == ["Healthy", "EfficiencyDegraded"]
+    message = verdicts[-1][1].denominator_message
+    assert "since revision c0ffee00, -42 % output per GPU at 16 concurrent" in message
+    assert len({verdict.denominator_message for _, verdict in verdicts if verdict.findings}) <= 3
+
+
+def test_a_revision_between_three_quarters_and_four_fifths_is_not_accepted_either() -> None:
+    _, verdicts = play(
+        lambda _: Moment(193.0, 16.0, epoch=OTHER), start=LEARNED, end=LEARNED + 6000, memory=learned()
+    )
+    assert states(verdicts) == ["Healthy", "EfficiencyDegraded"]
+
+
+def test_a_revision_that_is_about_as_good_becomes_the_level() -> None:
+    memory, verdicts = play(
+        lambda _: Moment(225.0, 16.0, epoch=OTHER), start=LEARNED, end=LEARNED + 3000, memory=learned()
+    )
     assert states(verdicts) == ["Healthy"]
     last = verdicts[-1][1].of_baseline
     assert isinstance(last, Known)
-    assert last.value == pytest.approx(0.6, rel=0.01)
+    assert last.value == pytest.approx(1.0, rel=0.01)
+    _, back = play(lambda _: Moment(250.0, 16.0), start=LEARNED + 3000, end=LEARNED + 3300, memory=memory)
+    found = back[-1][1].of_baseline
+    assert isinstance(found, Known)
+    assert found.value == pytest.approx(1.0, rel=0.05)
 
 
-def test_nothing_is_learned_while_a_collapse_is_open() -> None:
-    hung = Moment(0.0, 0.0, running=40.0, moving=False)
-    memory, _ = play(lambda _: hung, start=0.0, end=300.0, memory=None)
-    memory, verdicts = play(lambda _: Moment(50.0, 16.0), start=300.0, end=800.0, memory=memory)
-    assert states(verdicts) == ["ThroughputCollapsed"]
+def test_a_roll_back_resolves_what_the_revision_lost() -> None:
+    def rolled(now: float) -> Moment:
+        poor = now < LEARNED + 1200
+        return Moment(110.0 if poor else 250.0, 16.0, waiting=9.0, epoch=OTHER if poor else "e1")
+
+    _, verdicts = play(rolled, start=LEARNED, end=LEARNED + 3600, memory=learned())
+    assert states(verdicts)[0] == states(verdicts)[-1] == "Healthy"
+    assert "ThroughputCollapsed" in states(verdicts)
+
+
+def test_the_annotation_accepts_a_poorer_revision() -> None:
+    memory, _ = play(
+        lambda _: Moment(145.0, 16.0, epoch=OTHER), start=LEARNED, end=LEARNED + 3000, memory=learned()
+    )
+    pool = replace(POOL, accept_baseline=OTHER[:8])
+    _, verdicts = play(
+        lambda _: Moment(145.0, 16.0, epoch=OTHER),
+        start=LEARNED + 3000,
+        end=LEARNED + 6000,
+        memory=memory,
+        pool=pool,
+    )
+    assert states(verdicts)[-1] == "Healthy"
+    last = verdicts[-1][1].of_baseline
+    assert isinstance(last, Known)
+    assert last.value == pytest.approx(1.0, rel=0.01)
+
+
+def test_the_annotation_lets_a_level_that_no_longer_holds_be_learned_anew() -> None:
+    memory, before = play(
+        lambda _: Moment(145.0, 16.0, epoch="e1"), start=LEARNED, end=6000, memory=learned()
+    )
+    assert states(before)[-1] == "EfficiencyDegraded"
+    pool = replace(POOL, accept_baseline="e1")
+    _, verdicts = play(lambda _: Moment(145.0, 16.0), start=6000, end=9000, memory=memory, pool=pool)
+    assert states(verdicts) == ["WarmingUp", "Healthy"]
+
+
+def test_nothing_is_learned_while_engines_stall() -> None:
+    memory, _ = play(lambda _: Moment(50.0, 16.0, moving=False), start=0.0, end=600.0, memory=None)
     assert memory is not None
     assert memory.baselines == ()

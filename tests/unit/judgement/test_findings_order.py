@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from tests.unit.judgement.builders import economics, evidence, known, quote, replica
-from tokenfactory.judgement.collapse import Denominator
 from tokenfactory.judgement.conditions import judge_price
+from tokenfactory.judgement.denominator import Denominator
 from tokenfactory.judgement.findings import find
 from tokenfactory.judgement.telemetry_health import judge_telemetry
 from tokenfactory.measure import Absence, Missing
@@ -24,7 +24,10 @@ from tokenfactory.model import (
 )
 
 COLLAPSED = Denominator(
-    state=DenominatorState.THROUGHPUT_COLLAPSED, message="collapsed", efficiency=known(0.3)
+    lost_per_hour=known(Decimal("14.1")),
+    state=DenominatorState.THROUGHPUT_COLLAPSED,
+    message="collapsed",
+    efficiency=known(0.3),
 )
 HEALTHY = Denominator(state=DenominatorState.HEALTHY, message="fine")
 
