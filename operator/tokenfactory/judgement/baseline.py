@@ -22,6 +22,7 @@ WINDOWS_KEPT = 2016
 MOST_WINDOWS_BETWEEN = 128
 MAX_BUCKETS = 16
 GROWN_FRACTION = 0.9
+MOST_CONCURRENT, HIGHEST_LEVEL = 1e6, 1e9
 
 PAIR = struct.Struct("<ff")
 Knot = tuple[float, float]
@@ -126,6 +127,7 @@ def learn(baseline: Baseline, *, at: float, concurrency: float, level: float, wi
     Samples of a bucket come at least a tenth of a window apart, and further apart once there are enough, so
     that a bucket remembers more than the last few minutes. A candidate forgets what is older than its latest.
     """
+    concurrency, level = min(concurrency, MOST_CONCURRENT), min(level, HIGHEST_LEVEL)
     index = math.floor(BUCKETS_PER_OCTAVE * math.log2(concurrency))
     old = next((item for item in baseline.buckets if item.index == index), None)
     if old is None:

@@ -33,6 +33,7 @@ LEARNING_EFFICIENCY = 0.8
 HIGH_LOAD, LOWER_LOAD = 0.9, 0.75
 EMPTY_SEATS = 0.5
 EPOCHS_KEPT = 4
+LEAST_TOKENS = 1.0
 
 Kind = tuple[str, str]
 """(configuration epoch, GPU product): what is compared is of one kind."""
@@ -368,7 +369,7 @@ def _learn(seen: Observation, baselines: tuple[Baseline, ...], *, frozen: bool) 
         for index, value in enumerate((item.tokens, item.gpu_seconds, item.sequence_seconds, item.seconds)):
             entry[index] += value
     for kind, (tokens, gpu_seconds, sequences, seconds) in sums.items():
-        if tokens <= 0 or sequences < DEMAND_PER_REPLICA * seconds or gpu_seconds <= 0:
+        if tokens < LEAST_TOKENS or sequences < DEMAND_PER_REPLICA * seconds or gpu_seconds <= 0:
             continue
         own = find(baselines, seen.role, kind)
         if own is not None and own.accepted and frozen and is_usable(own, window=seen.window):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-PIECES_PER_WINDOW = 24
+PIECES_PER_WINDOW = 12
 
 
 @dataclass(frozen=True, slots=True)
