@@ -90,9 +90,9 @@ def step(
     """The watch and the baselines after this cycle, and the ruling."""
     watch, baselines = _heed(seen, watch, baselines)
     references = {kind: _refer(kind, seen, baselines) for kind in _kinds(seen)}
-    watch = replace(watch, past=_note(seen, watch, references))
-    view = _look(seen, watch, references)
-    watch = _turn(seen, watch, view)
+    past = _note(seen, watch, references)
+    view = _look(seen, watch, past, references)
+    watch = _turn(seen, watch, past, view)
     if _may_learn(seen, watch, view):
         baselines = _learn(seen, baselines, frozen=_frozen(watch, view))
     return watch, baselines, _rule(seen, watch, view)
@@ -114,18 +114,24 @@ class Reference:
     """The level that a kind is held against; `candidate` when it is its predecessor's."""
 
     baseline: Baseline
+    peak: float
+    saturation: float
     candidate: Baseline | None = None
-    judged_alone: bool = True
+    is_own: bool = True
 
 
 def _refer(kind: Kind, seen: Observation, baselines: tuple[Baseline, ...]) -> Reference | None:
     own = find(baselines, seen.role, kind)
     if own is not None and own.accepted:
-        return Reference(own) if is_usable(own, window=seen.window) else None
+        return _hold(own) if is_usable(own, window=seen.window) else None
     predecessor = _predecessor(kind, seen, baselines)
     if predecessor is None:
         return None
-    return Reference(predecessor, own, judged_alone=False)
+    return replace(_hold(predecessor), candidate=own, is_own=False)
+
+
+def _hold(baseline: Baseline) -> Reference:
+    return Reference(baseline, peak_of(baseline), saturation_of(baseline))
 
 
 def _predecessor(kind: Kind, seen: Observation, baselines: tuple[Baseline, ...]) -> Baseline | None:
@@ -187,7 +193,7 @@ def _note(seen: Observation, watch: Watch, references: Mapping[Kind, Reference |
         if reference is not None and item.seconds > 0:
             level = level_at(reference.baseline, item.sequence_seconds / item.seconds)
             expected += level * item.gpu_seconds
-            full += peak_of(reference.baseline) * item.gpu_seconds
+            full += reference.peak * item.gpu_seconds
             judged += item.gpu_seconds
             tokens += item.tokens
     begin = past[-1].end if past else seen.now - max(item.seconds for item in seen.steps)
@@ -203,7 +209,6 @@ def _note(seen: Observation, watch: Watch, references: Mapping[Kind, Reference |
         sequences,
         seconds,
         seen.waiting,
-        seen.running,
     )
     return add_piece(past, piece, window=seen.window)
 
@@ -215,7 +220,7 @@ def _reprice(past: tuple[Piece, ...], references: Mapping[Kind, Reference | None
     reference = next(iter(references.values()))
     if reference is None:
         return past
-    level, best = reference.baseline, peak_of(reference.baseline)
+    level, best = reference.baseline, reference.peak
     return tuple(
         piece
         if piece.judged > 0 or piece.seconds <= 0
@@ -242,19 +247,19 @@ class _View:
     demand: bool
 
 
-def _look(seen: Observation, watch: Watch, references: Mapping[Kind, Reference | None]) -> _View:
+def _look(
+    seen: Observation, watch: Watch, past: tuple[Piece, ...], references: Mapping[Kind, Reference | None]
+) -> _View:
     main, revision = _main(seen, references)
-    short = total(watch.past, seen.window)
+    short, long = total(past, seen.window)
     concurrency = short.concurrency
-    saturation = saturation_of(main.baseline) if main else None
+    saturation = main.saturation if main else None
     enough = DEMAND_TO_LEAVE_LOW if watch.low else DEMAND_PER_REPLICA
     starved_since = None
     if saturation and seen.waiting >= QUEUE and seen.running < EMPTY_SEATS * saturation * seen.ready:
         starved_since = seen.now if watch.starved_since is None else watch.starved_since
-    long = total(watch.past, 2 * seen.window)
     if starved_since is not None and seen.now - starved_since >= seen.window / 2:
-        short = total(watch.past, seen.window, starved_since=starved_since)
-        long = total(watch.past, 2 * seen.window, starved_since=starved_since)
+        short, long = total(past, seen.window, starved_since=starved_since)
     return _View(
         short=short,
         long=long,
@@ -278,12 +283,12 @@ def _main(seen: Observation, references: Mapping[Kind, Reference | None]) -> tup
         if reference is None:
             continue
         best = best or reference
-        if not reference.judged_alone and not revision:
+        if not reference.is_own and not revision:
             revision = kind[0]
     return best, revision
 
 
-def _turn(seen: Observation, watch: Watch, view: _View) -> Watch:
+def _turn(seen: Observation, watch: Watch, past: tuple[Piece, ...], view: _View) -> Watch:
     """Turns each latch."""
     now, window, fraction = seen.now, seen.window, seen.fraction
     busy_at = now if seen.tokens >= TOKEN_FLOOR else watch.busy_at
@@ -328,8 +333,10 @@ def _turn(seen: Observation, watch: Watch, view: _View) -> Watch:
         or seen.objective_missed
         or now - collapse.since >= 4 * window
     )
-    return replace(
-        watch,
+    return Watch(
+        past=past,
+        shown=watch.shown,
+        acknowledged=watch.acknowledged,
         low=not view.demand,
         busy_at=busy_at,
         starved_since=view.starved_since,

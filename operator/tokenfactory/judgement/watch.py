@@ -48,7 +48,6 @@ class Piece(NamedTuple):
     sequence_seconds: float
     seconds: float
     waiting: float
-    running: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +124,7 @@ def add_piece(past: tuple[Piece, ...], piece: Piece, *, window: float) -> tuple[
 
 
 class Totals(NamedTuple):
-    """Sums over the pieces of one span; `waiting` and `running` are means."""
+    """Sums over the pieces of one span; `waiting` is a mean."""
 
     tokens: float = 0.0
     expected: float = 0.0
@@ -134,7 +133,6 @@ class Totals(NamedTuple):
     sequence_seconds: float = 0.0
     seconds: float = 0.0
     waiting: float = 0.0
-    running: float = 0.0
 
     @property
     def efficiency(self) -> float | None:
@@ -148,14 +146,21 @@ class Totals(NamedTuple):
         return self.sequence_seconds / self.seconds if self.seconds > 0 else 0.0
 
 
-def total(past: tuple[Piece, ...], span: float, *, starved_since: float | None = None) -> Totals:
-    """The last `span` seconds. Pieces since `starved_since` count with the full level."""
+def total(
+    past: tuple[Piece, ...], span: float, *, starved_since: float | None = None
+) -> tuple[Totals, Totals]:
+    """The last `span` seconds, and twice as many. Pieces since `starved_since` count with the full level."""
     if not past:
-        return Totals()
-    horizon = past[-1].end - span
-    tokens = expected = judged = gpu_seconds = sequences = seconds = waiting = running = length = 0.0
+        return Totals(), Totals()
+    end = past[-1].end
+    short: Totals | None = None
+    tokens = expected = judged = gpu_seconds = sequences = seconds = waiting = length = 0.0
     for piece in reversed(past):
-        if (piece.begin + piece.end) / 2 <= horizon:
+        age = end - (piece.begin + piece.end) / 2
+        if short is None and age >= span:
+            mean = waiting / length if length > 0 else 0.0
+            short = Totals(tokens, expected, judged, gpu_seconds, sequences, seconds, mean)
+        if age >= 2 * span:
             break
         hungry = starved_since is not None and piece.end >= starved_since
         tokens += piece.tokens
@@ -164,9 +169,8 @@ def total(past: tuple[Piece, ...], span: float, *, starved_since: float | None =
         gpu_seconds += piece.gpu_seconds
         sequences += piece.sequence_seconds
         seconds += piece.seconds
-        span_of_piece = piece.end - piece.begin
-        length += span_of_piece
-        waiting += piece.waiting * span_of_piece
-        running += piece.running * span_of_piece
-    mean = 1 / length if length > 0 else 0.0
-    return Totals(tokens, expected, judged, gpu_seconds, sequences, seconds, waiting * mean, running * mean)
+        length += piece.end - piece.begin
+        waiting += piece.waiting * (piece.end - piece.begin)
+    mean = waiting / length if length > 0 else 0.0
+    long = Totals(tokens, expected, judged, gpu_seconds, sequences, seconds, mean)
+    return short or long, long
