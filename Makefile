@@ -12,10 +12,10 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-engine lint bench crds tools clean python
+.PHONY: help demo test test-engine lint bench bench-judgement crds tools clean python
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 26
 
 demo: .venv/.synced ## Run the operator against an embedded control plane (ARGS='--duration 60')
 	@exec $(BIN)/tokenfactory demo $(ARGS)
@@ -33,6 +33,9 @@ lint: .venv/.synced ## Ruff, mypy and the laws of the architecture
 
 test-engine: .venv/.synced ## Compare with two real vLLM servers (6 GB once, then 10 to 20 minutes)
 	$(BIN)/python -m tests.engine.run $(ARGS)
+
+bench-judgement: .venv/.synced ## False pages of the judge over 1,000 seeded pool-days (minutes)
+	@$(BIN)/python -m tests.bench.judgement $(ARGS)
 
 bench: .venv/.synced ## Measure: ratios of one run, shown, not judged by the clock
 	$(BIN)/pytest -m bench -s tests/bench
