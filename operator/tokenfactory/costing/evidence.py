@@ -14,7 +14,6 @@ from tokenfactory.model import (
     Failure,
     FailureReason,
     Level,
-    Role,
     Signal,
 )
 

@@ -11,9 +11,15 @@ from tokenfactory.costing.tokencount import WORKERS
 from tokenfactory.costing.tracks import Step
 from tokenfactory.costing.window import TrackView, WindowView, is_fresh
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
-from tokenfactory.model import LoadStep, ReplicaLoad, Role, RoleLoad, Signal
+from tokenfactory.model import AT_THE_END, TOKENS_COUNTED, LoadStep, ReplicaLoad, Role, RoleLoad, Signal
 
 SOURCE = "engine counters, docs/cost-model.md §15"
+
+_BASIS = {
+    Role.AGGREGATED: "output tokens/s/ready GPU",
+    Role.PREFILL: "prompt tokens/s/ready GPU",
+    Role.DECODE: "output tokens/s/ready GPU",
+}
 
 
 def weigh_roles(
@@ -37,17 +43,14 @@ def _weigh(
 
     Followers of a multi-node group (no container of their own) bring GPU time and are no replicas.
     """
-    signal = _tokens_of(role)
-    tokens = sum(part.total(signal) for part in parts)
+    tokens = sum(part.total(_tokens_of(role, part.track)) for part in parts)
     able = sum(part.able_gpu_seconds for part in parts)
     parts = tuple(part for part in parts if part.track.id.container)
     seconds = max((part.seconds for part in parts), default=0.0)
     read = [part for part in parts if part.track.read_at is not None]
     per_gpu: Measure[float] = Missing(Absence.NOT_SCRAPED)
     if read and able > 0:
-        per_gpu = Known(
-            value=tokens / able, basis=f"{signal.value}/s/ready GPU", source=SOURCE, window_seconds=seconds
-        )
+        per_gpu = Known(value=tokens / able, basis=_BASIS[role], source=SOURCE, window_seconds=seconds)
     ready = [part.track for part in parts if part.track.present and part.track.ready]
     fresh = [track for track in ready if is_fresh(track, now=now, interval=interval)]
     return RoleLoad(
@@ -61,7 +64,7 @@ def _weigh(
         ready_replicas=_count(ready),
         gpu_seconds=able,
         waiting_mean=sum(part.waiting_seconds for part in parts) / seconds if seconds else 0.0,
-        counts_live=all(part.has(Signal.INTER_TOKEN_SECONDS) for part in read),
+        counts_live=all(_counts_live(part.track) for part in read),
         preemptions=_sum_of(read, Signal.PREEMPTIONS),
         prompt_tokens_per_request=_prompt_length(read),
         kv_usage=_mean([track.kv_usage for track in fresh if track.kv_usage is not None]),
@@ -70,8 +73,18 @@ def _weigh(
     )
 
 
-def _tokens_of(role: Role) -> Signal:
-    return Signal.PROMPT_TOKENS if role is Role.PREFILL else Signal.OUTPUT_TOKENS
+def _tokens_of(role: Role, track: Track) -> Signal:
+    """What moves at every step where the page has it: else tokens come when a request ends."""
+    if role is Role.PREFILL:
+        return Signal.PROMPT_TOKENS
+    steps = Signal.STEP_OUTPUT_TOKENS in track.families
+    return Signal.STEP_OUTPUT_TOKENS if steps else Signal.OUTPUT_TOKENS
+
+
+def _counts_live(track: Track) -> bool:
+    if Signal.STEP_OUTPUT_TOKENS in track.families:
+        return True
+    return track.info.get(TOKENS_COUNTED) != AT_THE_END
 
 
 def _time_of(role: Role) -> Signal:
@@ -99,7 +112,7 @@ def _step(role: Role, step: Step) -> LoadStep:
         product=track.facts.product or "",
         seconds=seconds,
         gpu_seconds=seconds * segment.gpus,
-        tokens=deltas[SLOT[_tokens_of(role)]] if deltas is not None else 0.0,
+        tokens=deltas[SLOT[_tokens_of(role, track)]] if deltas is not None else 0.0,
         sequence_seconds=sequence_seconds,
     )
 
@@ -114,7 +127,7 @@ def _replica(role: Role, part: TrackView, *, now: float, interval: float) -> Rep
         fresh=track.ready and is_fresh(track, now=now, interval=interval),
         seconds=part.able_seconds,
         gpu_seconds=part.able_gpu_seconds,
-        tokens=part.total(_tokens_of(role)),
+        tokens=part.total(_tokens_of(role, track)),
         sequence_seconds=part.total(_time_of(role)) if known else part.running_seconds,
         prompt_tokens=part.total(Signal.PROMPT_TOKENS),
         requests=part.total(Signal.REQUESTS) if part.has(Signal.REQUESTS) else None,

@@ -14,7 +14,15 @@ from tokenfactory.costing.shares import Share
 from tokenfactory.model import Engine, EngineId, EngineReading, Histogram, Level, Role, Signal
 
 Families = frozenset[Signal | Histogram]
-_MOVED = tuple(SLOT[s] for s in (Signal.PROMPT_TOKENS, Signal.OUTPUT_TOKENS, Signal.INTER_TOKEN_SECONDS))
+_MOVED = tuple(
+    SLOT[signal]
+    for signal in (
+        Signal.PROMPT_TOKENS,
+        Signal.OUTPUT_TOKENS,
+        Signal.STEP_OUTPUT_TOKENS,
+        Signal.INTER_TOKEN_SECONDS,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +130,8 @@ def _close_with_reading(
         estimated=restarted or gained.reset,
     )
     after = _remember(track, sight, reading=reading, snapshot=snapshot)
-    moved_at = reading.at if moved or after.kv_usage != track.kv_usage else track.moved_at
+    alive = moved or restarted or after.kv_usage != track.kv_usage
+    moved_at = reading.at if alive else track.moved_at
     after = replace(after, segments=(*track.segments, segment), moved_at=moved_at)
     return Step(after, segment, gained.buckets)
 
