@@ -15,6 +15,7 @@ from tokenfactory.costing.assess import Situation, assess
 from tokenfactory.costing.itemize import itemize
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.costing.prices import quote_fleet
+from tokenfactory.discovery.claims import claims_of
 from tokenfactory.discovery.configmaps import config_maps_of
 from tokenfactory.discovery.endpoints import locate
 from tokenfactory.discovery.engines import access_to
@@ -43,7 +44,7 @@ from tokenfactory.model import (
     Terms,
     Verdict,
 )
-from tokenfactory.ports import ConfigMapReader, Inventory, PoolReferences, ReferencedPool
+from tokenfactory.ports import ClaimReader, ConfigMapReader, Inventory, PoolReferences, ReferencedPool
 from tokenfactory.publishing.explanation import Explained, explain
 from tokenfactory.publishing.status import Subject
 
@@ -99,6 +100,7 @@ class Line:
         collector: Collector,
         references: PoolReferences,
         configs: ConfigMapReader,
+        claims: ClaimReader,
         *,
         clock: Callable[[], float],
         watch: Stopwatch,
@@ -107,6 +109,7 @@ class Line:
         self._collector = collector
         self._references = references
         self._configs = configs
+        self._claims = claims
         self._clock = clock
         self._watch = watch
 
@@ -163,20 +166,22 @@ class Line:
         return replace(outcome, memory=Memory(ledger=ledger, judge=judged, verdict=verdict))
 
     async def _discover(self, order: Order, pool: Pool, referenced: ReferencedPool | None) -> Fleet:
-        """The fleet; where its engines use ConfigMaps, once more with what these say."""
+        """The fleet; where its pods use ConfigMaps or ResourceClaims, once more with what these say."""
         look = partial(
             find, pool, order.terms, self._inventory, referenced=referenced, neighbours=order.neighbours
         )
         with self._watch.stage("discover"):
             fleet = look()
-        if order.withheld:
-            return withhold(fleet, order.withheld)
-        names = () if pool.suspend else config_maps_of(fleet)
-        if not names:
-            return fleet
-        read = {name: await self._configs.read(pool.key.namespace, name) for name in names}
-        with self._watch.stage("discover"):
-            return look(configs={name: item for name, item in read.items() if item is not None})
+        names = () if pool.suspend or order.withheld else config_maps_of(fleet)
+        wanted = {} if pool.suspend else claims_of(fleet)
+        if names or wanted:
+            read = {name: await self._configs.read(pool.key.namespace, name) for name in names}
+            claims = await self._claims.read(pool.key.namespace, wanted) if wanted else {}
+            with self._watch.stage("discover"):
+                fleet = look(
+                    configs={name: item for name, item in read.items() if item is not None}, claims=claims
+                )
+        return withhold(fleet, order.withheld) if order.withheld else fleet
 
     async def _refer(self, pool: Pool) -> ReferencedPool | FleetProblem | None:
         if pool.pool_ref is None:

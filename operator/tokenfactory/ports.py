@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tokenfactory.model import ConfigText, Endpoint, Failure, FleetReason, LabelSelector, Node, Pod
+from tokenfactory.model import Claim, ConfigText, Endpoint, Failure, FleetReason, LabelSelector, Node, Pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,18 @@ class ConfigMapReader(Protocol):
     async def read(self, namespace: str, name: str) -> ConfigText | None:
         """Its text, which may be some minutes old; None when it is not there or may not be read.
 
+        Raises Unavailable when the API server can't be asked and nothing is known from before.
+        """
+        ...
+
+
+class ClaimReader(Protocol):
+    """Reads the ResourceClaims that pods of a pool use, and no others."""
+
+    async def read(self, namespace: str, wanted: Mapping[str, frozenset[str]]) -> Mapping[str, Claim]:
+        """The claims of these names; `wanted` holds the UIDs of the pods that are seen to use each.
+
+        One that is not there, or may not be read, is left out, and so are all where the API is not served.
         Raises Unavailable when the API server can't be asked and nothing is known from before.
         """
         ...

@@ -74,6 +74,22 @@ def use_a_config_map(scene: Scene) -> None:
     assert scene.plane.kubectl("create", "-f", "-", input=json.dumps(pod)).returncode == 0
 
 
+def use_a_claim(scene: Scene) -> None:
+    """A pod of the same pool that names a ResourceClaim; whether the claim is there does not matter."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "with-a-claim", "namespace": NAMESPACE, "labels": {"app": "with-flags"}},
+        "spec": {
+            "nodeName": scene.fleet.nodes[0].name,
+            "automountServiceAccountToken": False,
+            "resourceClaims": [{"name": "gpu", "resourceClaimName": "one"}],
+            "containers": [{"name": "vllm", "image": "vllm/vllm-openai:v0.32.0"}],
+        },
+    }
+    assert scene.plane.kubectl("create", "-f", "-", input=json.dumps(pod)).returncode == 0
+
+
 @pytest.fixture(scope="module")
 def requests(assets: Assets) -> Iterator[tuple[AuditEvent, ...]]:
     """Everything that was asked of the API server while the operator did everything that it does."""
@@ -88,6 +104,7 @@ def requests(assets: Assets) -> Iterator[tuple[AuditEvent, ...]]:
         assert scene.plane.kubectl("create", "-f", "-", input=json.dumps(THEIR_POOL)).returncode == 0
         scene.cluster.apply(BY_REFERENCE)
         use_a_config_map(scene)
+        use_a_claim(scene)
         scene.start_operator()
         scene.wait_for(
             "all that is required is active",

@@ -122,7 +122,7 @@ def _holdings_of(board: Board, by_name: Mapping[tuple[str, str], Replica]) -> tu
         if slices:
             found.append(Holding(board.uuid, replica.pod.uid, slices, slices, tuple(readings)))
             continue
-        turns = max(replica.node.sharing if replica.node else 1, sharing, 1)
+        turns = max(replica.node.sharing if replica.node else 1, replica.turns, sharing)
         power = 1.0 / (sharing if sharing > 1 else turns)
         found.append(
             Holding(board.uuid, replica.pod.uid, 1.0 / turns, power, tuple(readings), estimated=turns > 1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from tokenfactory.discovery.claims import devices_held
 from tokenfactory.discovery.configmaps import configure
 from tokenfactory.discovery.engines import Access, Shape, access_to, appear, follow, shape_of
 from tokenfactory.discovery.exporters import find_exporters
@@ -13,6 +14,7 @@ from tokenfactory.discovery.gpus import gpus_held
 from tokenfactory.discovery.groups import GroupKey, commands_of_leaders, complete, group_of, is_follower
 from tokenfactory.discovery.problems import list_problems
 from tokenfactory.model import (
+    Claim,
     ConfigText,
     Container,
     Fleet,
@@ -29,6 +31,7 @@ from tokenfactory.ports import Inventory, ReferencedPool
 MOST_PODS = 10_000
 FINISHED = frozenset({"Succeeded", "Failed"})
 NOT_READ: Mapping[str, ConfigText] = MappingProxyType({})
+NO_CLAIMS: Mapping[str, Claim] = MappingProxyType({})
 
 
 def find(
@@ -39,14 +42,15 @@ def find(
     referenced: ReferencedPool | None = None,
     neighbours: Sequence[tuple[str, LabelSelector]] = (),
     configs: Mapping[str, ConfigText] = NOT_READ,
+    claims: Mapping[str, Claim] = NO_CLAIMS,
 ) -> Fleet:
     """The pool's fleet, from its own namespace only, sorted by pod name, each UID once.
 
     The selected pods' multi-node groups are completed (docs/cost-model.md §4). `configs` are those ConfigMaps
-    of the namespace that were read (see `config_maps_of`), by name. `neighbours` are the other pools of the
-    namespace by name, for what is selected twice. Finished pods and pods without a node hold no GPU and are
-    left out. Past 10,000 pods the rest is left out, and said so. Engines have no endpoint yet:
-    `endpoints.locate` gives it, once their command lines have been read.
+    and `claims` those ResourceClaims of the namespace that were read (see `config_maps_of`, `claims_of`), by
+    name. `neighbours` are the other pools of the namespace by name, for what is selected twice. Finished pods
+    and pods without a node hold no GPU and are left out. Past 10,000 pods the rest is left out, and said so.
+    Engines have no endpoint yet: `endpoints.locate` gives it, once their command lines have been read.
     """
     selector = pool.selector or (referenced.selector if referenced else None)
     if selector is None:
@@ -56,7 +60,7 @@ def find(
     kept = [configure(item, configs) for item in members[:MOST_PODS]]
     access = access_to(pool, terms, referenced)
     others = [(name, other) for name, other in neighbours if name != pool.key.name]
-    replicas = tuple(_replicas(kept, access, inventory=inventory, neighbours=others))
+    replicas = tuple(_replicas(kept, access, inventory=inventory, claims=claims, neighbours=others))
     exporters, problems = find_exporters(replicas, terms.telemetry, inventory)
     return Fleet(
         replicas=replicas,
@@ -92,6 +96,7 @@ def _replicas(
     access: Access,
     *,
     inventory: Inventory,
+    claims: Mapping[str, Claim],
     neighbours: Sequence[tuple[str, LabelSelector]],
 ) -> Iterable[Replica]:
     """Pods that hold GPUs or run an engine; replicas of one template are looked at once."""
@@ -109,6 +114,8 @@ def _replicas(
             engines.append(appear(own, pod, container))
         node = inventory.node(pod.node_name)
         gpus = gpus_held(pod, node)
+        claimed, turns = devices_held(pod, claims, product=(node.gpu_product if node else None) or "")
+        gpus += claimed
         if not engines and not gpus and not pod.mounts_claims:
             continue
         yield Replica(
@@ -121,6 +128,7 @@ def _replicas(
             group="/".join(group) if group else "",
             follower=follower,
             on_node=pod.host_network or inventory.is_node_address(pod.ip),
+            turns=turns,
         )
 
 

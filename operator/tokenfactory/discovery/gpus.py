@@ -21,8 +21,14 @@ def gpus_held(pod: Pod, node: Node | None) -> float:
 
 def holds_nvidia(pod: Pod) -> bool:
     """Whether dcgm-exporter can see GPUs of this pod."""
-    return pod.mounts_claims or any(
-        resource.startswith(NVIDIA) for container in pod.containers for resource, _ in container.gpu_limits
+    return (
+        pod.mounts_claims
+        or bool(pod.claims)
+        or any(
+            resource.startswith(NVIDIA)
+            for container in pod.containers
+            for resource, _ in container.gpu_limits
+        )
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenfactory.discovery.border import ITEMS, address, labels_of, mapping, mappings, seconds, text
+from tokenfactory.discovery.claims import uses_of
 from tokenfactory.discovery.containers import project_container
 from tokenfactory.model import Container, Pod
 
@@ -35,6 +36,7 @@ def project_pod(body: Mapping[str, Any]) -> Pod:
         created_at=seconds(metadata.get("creationTimestamp")) or 0.0,
         containers=_containers(spec, status),
         mounts_claims=next(mappings(spec.get("resourceClaims")), None) is not None,
+        claims=uses_of(spec, status),
     )
 
 

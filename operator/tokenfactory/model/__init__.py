@@ -25,6 +25,9 @@ from tokenfactory.model.economics import (
 )
 from tokenfactory.model.fleet import (
     EMPTY,
+    Claim,
+    ClaimedDevice,
+    ClaimUse,
     ConfigText,
     ConfigUse,
     Container,
@@ -112,6 +115,9 @@ __all__ = [
     "UNSET",
     "Account",
     "BoardFigures",
+    "Claim",
+    "ClaimUse",
+    "ClaimedDevice",
     "CollapseRule",
     "Condition",
     "ConfigText",

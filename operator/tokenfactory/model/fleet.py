@@ -95,6 +95,32 @@ class Container:
     files: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimUse:
+    """A ResourceClaim that a pod uses. `requests`: requests made for extended resources of its limits."""
+
+    name: str
+    requests: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDevice:
+    """One GPU, or MIG slice of one, that the scheduler gave to a claim, for a request of it."""
+
+    pool: str
+    device: str
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What was allocated to a ResourceClaim: NVIDIA's devices, and the UIDs of the pods that may use them."""
+
+    devices: tuple[ClaimedDevice, ...] = ()
+    allocated: bool = False
+    pods: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """A pod as the informer keeps it: projected once, never a dict again."""
@@ -112,6 +138,7 @@ class Pod:
     created_at: float = 0.0
     containers: tuple[Container, ...] = ()
     mounts_claims: bool = False
+    claims: tuple[ClaimUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +210,8 @@ class Replica:
     """A pod of the pool that holds GPUs or runs an engine.
 
     `on_node`: it is on the host network, or its status shows a node's address.
-    `gpus` is what its limits ask for (shares as fractions). `product` is None when no label tells.
+    `gpus` is what its limits ask for and its claims were given (shares as fractions). `turns` is how many
+    pods share a claimed GPU at most. `product` is None when no label tells.
     `group` is the same for all pods of a multi-node group (empty: no such group); of those, the `follower`s
     hold GPUs of an engine that another pod serves.
     """
@@ -197,6 +225,7 @@ class Replica:
     group: str = ""
     follower: bool = False
     on_node: bool = False
+    turns: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

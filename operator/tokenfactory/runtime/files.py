@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
+from tokenfactory.discovery.claims import read_claim
 from tokenfactory.discovery.configmaps import ConfigMaps
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
 from tokenfactory.discovery.poolref import read_referenced_pool
 from tokenfactory.errors import InvalidSpec, UnreadableInput
-from tokenfactory.model import ConfigText, Endpoint, Failure, FailureReason, FleetReason, Node, Pod
+from tokenfactory.model import Claim, ConfigText, Endpoint, Failure, FailureReason, FleetReason, Node, Pod
 from tokenfactory.ports import Page, ReferencedPool
 from tokenfactory.runtime.informer import uid_of
 from tokenfactory.runtime.inventory import Inventory, NodeStore, PodStore
@@ -167,6 +168,24 @@ class FileConfigMaps:
         return self._maps.find(namespace, name)
 
 
+class FileClaims:
+    """Fills `ports.ClaimReader` from objects."""
+
+    def __init__(self) -> None:
+        self._claims: Mapping[tuple[str, str], Claim] = {}
+
+    def fill(self, objects: Iterable[Body]) -> None:
+        """Replaces all claims by those among the objects."""
+        self._claims = {
+            (str(metadata.get("namespace", "")), str(metadata.get("name", ""))): read_claim(body)
+            for body in objects
+            if body.get("kind") == "ResourceClaim" and isinstance(metadata := body.get("metadata"), dict)
+        }
+
+    async def read(self, namespace: str, wanted: Mapping[str, frozenset[str]]) -> Mapping[str, Claim]:
+        return {name: claim for name in wanted if (claim := self._claims.get((namespace, name))) is not None}
+
+
 class NoStopwatch:
     """Fills `cycle.Stopwatch` where nobody measures."""
 
@@ -175,14 +194,17 @@ class NoStopwatch:
 
 
 class Stock:
-    """The pods and nodes of files, as the line's inventory."""
+    """The pods, nodes and claims of files, as the line's inventory."""
 
     def __init__(self) -> None:
         self._pods, self._nodes = PodStore(), NodeStore()
         self.inventory = Inventory(self._pods, self._nodes)
+        self.claims = FileClaims()
 
     def fill(self, objects: Iterable[Body]) -> tuple[Pod, ...]:
-        """Replaces everything by the given pods and nodes, and returns the pods."""
+        """Replaces everything by the given pods, nodes and claims, and returns the pods."""
+        objects = tuple(objects)
+        self.claims.fill(objects)
         pods: list[tuple[str, Pod]] = []
         nodes: list[tuple[str, Node]] = []
         for body in objects:

@@ -89,6 +89,7 @@ class Replay:
             Collector(self._pages),
             FileReferences((*given, *bodies)),
             FileConfigMaps((*given, *bodies)),
+            self._stock.claims,
             clock=self._clock,
             watch=NoStopwatch(),
         )

@@ -26,6 +26,7 @@ from tokenfactory.model import Node, Pod, PoolKey
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OperatorMetrics
 from tokenfactory.runtime import http
+from tokenfactory.runtime.claims import ClusterClaims
 from tokenfactory.runtime.configmaps import ClusterConfigMaps
 from tokenfactory.runtime.counted import CountedCollector
 from tokenfactory.runtime.desk import Desk
@@ -83,6 +84,7 @@ class Operator:
             CountedCollector(Collector(self.fetcher), self.metrics),
             GatewayPools(self.kube),
             ClusterConfigMaps(self.kube, clock=time.time),
+            ClusterClaims(self.kube, clock=time.time),
             clock=time.time,
             watch=self.metrics,
         )
