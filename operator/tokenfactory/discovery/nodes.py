@@ -7,9 +7,14 @@ from types import MappingProxyType
 from typing import Any
 
 from tokenfactory.discovery.border import address, labels_of, mapping, mappings, text, whole
+from tokenfactory.discovery.instancetypes import find_instance_type
 from tokenfactory.model import Node
 
 PRODUCT = "nvidia.com/gpu.product"
+REPLICAS = "nvidia.com/gpu.replicas"
+STRATEGY = "nvidia.com/gpu.sharing-strategy"
+CAPACITY = "nvidia.com/gpu"
+MOST_GPUS = 1024
 MIG_MARK = "-MIG-"
 SHARED_MARK = "-SHARED"
 
@@ -17,12 +22,15 @@ PRODUCT_FALLBACKS = (
     "cloud.google.com/gke-accelerator",
     "karpenter.k8s.aws/instance-gpu-name",
     "eks.amazonaws.com/instance-gpu-name",
+    "gpu.nvidia.com/model",
+    "gpu.nvidia.com/class",
 )
 COUNTS = (
     "nvidia.com/gpu.count",
     "cloud.google.com/gke-accelerator-count",
     "karpenter.k8s.aws/instance-gpu-count",
     "eks.amazonaws.com/instance-gpu-count",
+    "gpu.nvidia.com/count",
 )
 INSTANCE_TYPES = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
 CAPACITY_TYPES = (
@@ -72,13 +80,17 @@ def project_node(body: Mapping[str, Any]) -> Node:
         for item in mappings(mapping(body, "status").get("addresses"))
         if item.get("type") in ("InternalIP", "ExternalIP")
     )
+    instance_type = _first(labels, INSTANCE_TYPES)
+    known = find_instance_type(instance_type)
+    count = whole(_first(labels, COUNTS), most=MOST_GPUS) or (known.gpus if known else None)
+    capacity = whole(mapping(body, "status", "capacity").get(CAPACITY), most=MOST_GPUS * MOST_GPUS)
     return Node(
         name=text(metadata.get("name")),
-        gpu_product=_product(labels),
-        gpu_count=whole(_first(labels, COUNTS), most=1024),
-        sharing=max(1, whole(labels.get("nvidia.com/gpu.replicas"), most=1024) or 1),
+        gpu_product=_product(labels) or (known.product if known else None),
+        gpu_count=count,
+        sharing=_sharing(labels, count=count, capacity=capacity) * (known.parts if known else 1),
         capability_major=whole(labels.get("nvidia.com/gpu.compute.major"), most=99),
-        instance_type=_first(labels, INSTANCE_TYPES),
+        instance_type=instance_type,
         capacity_type=_capacity(labels),
         labels=labels,
         addresses=tuple(sorted({item for item in addresses if item})),
@@ -97,6 +109,19 @@ def _product(labels: Mapping[str, str]) -> str | None:
         return plain_product(label) or None
     name = _first(labels, PRODUCT_FALLBACKS)
     return CLOUD_PRODUCTS.get(name.lower(), name) if name else None
+
+
+def _sharing(labels: Mapping[str, str], *, count: int | None, capacity: int | None) -> int:
+    """How many replicas of a GPU the node advertises, by time-slicing or MPS.
+
+    GPU feature discovery says it; without its word, a capacity of several times the node's GPUs does.
+    """
+    if labels.get(STRATEGY) == "none":
+        return 1
+    written = whole(labels.get(REPLICAS), most=MOST_GPUS)
+    if written is not None:
+        return max(1, written)
+    return max(1, round(capacity / count)) if capacity and count else 1
 
 
 def _capacity(labels: Mapping[str, str]) -> str | None:

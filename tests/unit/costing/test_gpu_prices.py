@@ -11,7 +11,15 @@ from tests.unit.costing.synthetic import POOL, TERMS
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ownership import cost_of_owning, provisioned_kilowatts
 from tokenfactory.costing.prices import quote
-from tokenfactory.costing.skus import find_sku, matches_product, name_product
+from tokenfactory.costing.skus import (
+    REFERENCE_AS_OF,
+    REFERENCE_SOURCE,
+    SKUS,
+    Sku,
+    find_sku,
+    matches_product,
+    name_product,
+)
 from tokenfactory.measure import Absence, Known, Missing, value_of
 from tokenfactory.model import (
     ExchangeRate,
@@ -253,3 +261,31 @@ def test_the_provisioned_basis_reproduces_nvidias_tokens_per_megawatt(
     per_gpu: float, kilowatts: float, printed: float
 ) -> None:
     assert per_gpu / (kilowatts / 1000) == pytest.approx(printed, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "kilowatts", "dollars", "placeholder"),
+    [
+        ("H100", 1.73, "1.30", False),
+        ("H200", 1.73, "1.41", False),
+        ("B200", 2.17, "1.95", False),
+        ("B300", 2.17, "2.34", True),
+        ("GB200", 2.10, "2.21", False),
+        ("GB300", 2.10, "2.652", True),
+        ("MI300X", 1.79, "1.12", False),
+        ("MI325X", 2.18, "1.28", False),
+        ("MI355X", 2.65, "1.48", False),
+    ],
+)
+def test_the_built_in_table_is_its_dated_source(
+    name: str, kilowatts: float, dollars: str, *, placeholder: bool
+) -> None:
+    sku = find_sku(f"NVIDIA-{name}")
+    assert sku == Sku(name, kilowatts, Decimal(dollars), placeholder=placeholder)
+    assert (REFERENCE_AS_OF, "hyperscaler-own" in REFERENCE_SOURCE) == ("2026-04-03", True)
+
+
+def test_nothing_else_has_a_built_in_price() -> None:
+    """No market price list is bundled: A100, L40S and the others need a price of the factory's."""
+    assert sum(sku.usd_per_hour is not None for sku in SKUS) == 9
+    assert all(sku.usd_per_hour is not None for sku in SKUS if sku.kilowatts is not None)

@@ -40,6 +40,31 @@ from tokenfactory.model import Node
             1.0,
             id="an A30 has four slices",
         ),
+        pytest.param(
+            {"nvidia.com/gpu": "1"},
+            {"nvidia_replicas": "4", "nvidia_sharing-strategy": "mps"},
+            0.25,
+            id="a replica of MPS",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu": "2"},
+            {"nvidia_replicas": "4", "nvidia_sharing-strategy": "none"},
+            2.0,
+            id="replicas of a sharing that is switched off",
+        ),
+        pytest.param({"nvidia.com/gpu": "2"}, {"nvidia_replicas": "0"}, 2.0, id="no replicas"),
+        pytest.param(
+            {"nvidia.com/gpu": "4"},
+            {"nvidia_product": "NVIDIA-GB300", "nvidia_count": "4"},
+            4.0,
+            id="a whole tray of four GB300",
+        ),
+        pytest.param(
+            {"nvidia.com/mig-1g.10gb.shared": "1"},
+            {"nvidia.com/mig-1g.10gb.replicas": "2"},
+            1 / 14,
+            id="a renamed replica of a MIG slice",
+        ),
         pytest.param({"cpu": "4", "example.com/gpu": "1"}, {}, 0.0, id="other resources are no GPUs"),
     ],
 )

@@ -45,6 +45,12 @@ HOLDERS = [
     ("a pod label called service is no target label", f'{POD},service="chat"', ("ns", "p-0", "vllm")),
     ("the exporter's own pod holds nothing", 'namespace="g",pod="nvidia-dcgm-exporter-x7"', ("", "", "")),
     ("the node's name is not an attribution", 'Hostname="h",hostname="h"', ("", "", "")),
+    (
+        "labels of a claim beside the pod's",
+        f'{POD},dra_claim_name="c",dra_claim_namespace="x",dra_driver_name="gpu.nvidia.com",dra_pool_name="n"',
+        ("ns", "p-0", "vllm"),
+    ),
+    ("labels of a claim without a pod", 'dra_claim_name="c",dra_claim_namespace="ns"', ("", "", "")),
     ("an empty pod_uid of 4.5 to 4.8.0", f'{POD},pod_uid=""', ("ns", "p-0", "vllm")),
 ]
 
