@@ -13,7 +13,7 @@ from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import Ledger
 from tokenfactory.costing.prices import price_product
 from tokenfactory.costing.reference import find_reference, interpolate_curve
-from tokenfactory.costing.savings import loaded_tokens
+from tokenfactory.costing.savings import accepted_tokens, loaded_tokens
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.spans import find_energy_span, find_span
 from tokenfactory.costing.split import halve, input_share_of
@@ -104,7 +104,7 @@ def _pod(uid: str, parts: list[TrackView], prices: Prices, *, fallback: Decimal 
         prefill_seconds=_total(parts, Signal.PREFILL_SECONDS),
         decode_seconds=_total(parts, Signal.DECODE_SECONDS),
         inter_token_seconds=_total(makers, Signal.INTER_TOKEN_SECONDS),
-        accepted_tokens=_total(makers, Signal.ACCEPTED_TOKENS),
+        accepted_tokens=accepted_tokens(part for part in makers if part.track.read_at is not None),
         loaded_tokens=loaded_tokens(parts) or 0.0,
         estimated=any(part.estimated for part in parts),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from tokenfactory.costing.savings import accepted_tokens
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.split import Halves
 from tokenfactory.costing.throughput import decoders
@@ -78,7 +79,7 @@ def find_move(standings: Iterable[Standing], new: Standing | None, *, window: fl
 def _acceptance_length(parts: tuple[TrackView, ...]) -> float | None:
     """Output tokens per decode step, over all engines; 1 where none speculates."""
     output = sum(part.total(Signal.OUTPUT_TOKENS) for part in parts)
-    steps = output - sum(part.total(Signal.ACCEPTED_TOKENS) for part in parts)
+    steps = output - accepted_tokens(parts)
     return output / steps if steps > 0 else None
 
 

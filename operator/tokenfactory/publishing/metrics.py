@@ -103,7 +103,7 @@ class PoolMetrics(Collector):
                 yield family
         yield CounterMetricFamily(
             "tokenfactory_dropped_series",
-            "Pool series that were left out because of the cap on all of them.",
+            "Pool series left out because all of them together passed 20,000.",
             value=self._dropped,
         )
 

@@ -27,19 +27,19 @@ class OperatorMetrics:
         self._add_times()
         self._add_counters()
         self._add_gauges()
-        build = Gauge("tokenfactory_build_info", "1, with the version.", ["version"], registry=registry)
+        build = Gauge("tokenfactory_build_info", "The version.", ["version"], registry=registry)
         build.labels(version).set(1)
 
     def _add_times(self) -> None:
         self._cycle = Histogram(
             "tokenfactory_cycle_duration_seconds",
-            "Seconds of one cycle of one pool.",
+            "One cycle of one pool.",
             buckets=SECONDS_BUCKETS,
             registry=self.registry,
         )
         self._stage = Histogram(
             "tokenfactory_stage_duration_seconds",
-            "Seconds of one stage of a cycle.",
+            "One stage: discover, inspect, scrape, cost or judge.",
             ["stage"],
             buckets=SECONDS_BUCKETS,
             registry=self.registry,
@@ -47,23 +47,26 @@ class OperatorMetrics:
 
     def _add_counters(self) -> None:
         self._scrapes = Counter(
-            "tokenfactory_scrapes", "Metrics pages read, by outcome.", ["outcome"], registry=self.registry
+            "tokenfactory_scrapes",
+            "Metrics pages read: ok, or why a page gave no reading (below).",
+            ["outcome"],
+            registry=self.registry,
         )
         self._writes = Counter(
             "tokenfactory_status_writes",
-            "Statuses, by what became of it.",
+            "Statuses to be written, by what became of them.",
             ["outcome"],
             registry=self.registry,
         )
         self._requests = Counter(
             "tokenfactory_api_requests",
-            "Requests to the API server.",
+            "Requests to the API server but those of kopf's watches. code is an HTTP status, or error.",
             ["verb", "resource", "code"],
             registry=self.registry,
         )
         self._bugs = Counter(
             "tokenfactory_internal_errors",
-            "Cycles that ended in an error of the operator's own.",
+            "Cycles that ended in an error of the operator's own. Should stay 0.",
             registry=self.registry,
         )
         for outcome in OUTCOMES:
@@ -72,13 +75,13 @@ class OperatorMetrics:
     def _add_gauges(self) -> None:
         self._informers = Gauge(
             "tokenfactory_informer_age_seconds",
-            "Seconds since an informer last heard from the API server.",
+            "Since the API server last said anything about pods or nodes. Bookmarks keep it near a minute.",
             ["resource"],
             registry=self.registry,
         )
         self._sweep = Gauge(
             "tokenfactory_last_sweep_timestamp_seconds",
-            "Unix time of the last complete sweep over all pools.",
+            "By then every pool had been cycled. 0 on a standby.",
             registry=self.registry,
         )
         self._leader = Gauge(

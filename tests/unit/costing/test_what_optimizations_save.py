@@ -37,6 +37,13 @@ def test_speculation_saves_the_steps_that_accepted_tokens_made_needless() -> Non
     assert "decode cost × accepted ÷ (output − accepted)" in found.basis
 
 
+def test_verified_steps_tell_the_accepted_tokens_where_no_counter_does() -> None:
+    pod = SimPod(name="a", more=((Signal.VERIFY_CALLS, 50.0),), **PRICED)  # type: ignore[arg-type]
+    assert value(savings_of(pod).speculation) == pytest.approx(
+        value(savings_of(speculating(100.0)).speculation)
+    )
+
+
 def test_nothing_accepted_saves_nothing_that_could_be_claimed() -> None:
     found = savings_of(speculating(0.0)).speculation
     assert isinstance(found, Missing)
