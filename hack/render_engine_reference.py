@@ -1,4 +1,4 @@
-"""Renders docs/reference/engines.md from operator/tokenfactory/inspection/engines/understood.py.
+"""Renders docs/reference/engines.md: what inspection understands of each engine, and what telemetry reads.
 
 `.venv/bin/python hack/render_engine_reference.py` writes the file; a test fails when it is out of date.
 """
@@ -9,6 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tokenfactory.inspection.engines.understood import UNDERSTOOD, Understood
+from tokenfactory.model import TOKENS_COUNTED, Histogram, Level, Signal
+from tokenfactory.telemetry.families import ABSENT, System, Term
+from tokenfactory.telemetry.kvbm import KVBM
+from tokenfactory.telemetry.nim import NIM
+from tokenfactory.telemetry.sglang import SGLANG
+from tokenfactory.telemetry.trtllm import TRTLLM
+from tokenfactory.telemetry.vllm import VLLM
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "engines.md"
 HEAD = """\
@@ -21,9 +28,60 @@ recognised and set aside. How to add one: [add an engine](../how-to/add-an-engin
 """
 
 
+METRICS = """\
+## Metrics that are read
+
+Names as they stand on the page; a counter is read with and without `_total`. Of several alternatives, `or`
+between them, the first that the page carries is read; `+` adds two up. Everything else on a page is skipped.
+
+A page is an engine's by what its lines begin with, whatever the image is called. Another system's page on
+the engine's port is the failure `OtherSystem`. Dynamo's workers pass their engine's families on; frontends
+and routers repeat what their workers count and are never counted. LMCache's and KVBM's families are read on
+the page of the engine that they work for. TensorRT-LLM's `/metrics` and `/perf_metrics` are never asked for:
+reading empties them.
+"""
+SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM)
+MEANINGS: dict[Signal | Histogram | Level, str] = {
+    Signal.PROMPT_TOKENS: "prompt tokens, cached ones too",
+    Signal.CACHED_PROMPT_TOKENS: "cached prompt tokens",
+    Signal.OUTPUT_TOKENS: "output tokens, delivered",
+    Signal.STEP_OUTPUT_TOKENS: "output tokens as they are made",
+    Signal.COMPUTED_PROMPT_TOKENS: "prompt tokens computed here",
+    Signal.REQUESTS: "finished requests",
+    Signal.PREEMPTIONS: "preemptions",
+    Signal.PREFILL_SECONDS: "seconds in prefill, over requests",
+    Signal.DECODE_SECONDS: "seconds in decode, over requests",
+    Signal.DRAFTS: "drafts",
+    Signal.DRAFT_TOKENS: "draft tokens",
+    Signal.ACCEPTED_TOKENS: "accepted draft tokens",
+    Signal.VERIFY_CALLS: "verification steps",
+    Signal.OFFLOAD_STORED_BYTES: "offloaded, bytes stored",
+    Signal.OFFLOAD_LOADED_BYTES: "offloaded, bytes loaded",
+    Signal.OFFLOAD_STORED_TOKENS: "offloaded, tokens stored",
+    Signal.OFFLOAD_LOADED_TOKENS: "offloaded, tokens loaded",
+    Signal.OFFLOAD_STORED_BLOCKS: "offloaded, blocks stored",
+    Signal.OFFLOAD_LOADED_BLOCKS: "offloaded, blocks loaded",
+    Signal.OFFLOAD_HIT_TOKENS: "prompt tokens served from host or disk",
+    Signal.EXTERNAL_HIT_TOKENS: "prompt tokens served by any connector",
+    Signal.TRANSFERS: "transfers from prefill to decode",
+    Signal.TRANSFER_FAILURES: "failed transfers",
+    Signal.INTER_TOKEN_SECONDS: "seconds between tokens, over requests",
+    Histogram.TIME_TO_FIRST_TOKEN: "time to first token",
+    Histogram.INTER_TOKEN_LATENCY: "inter-token latency",
+    Histogram.QUEUE: "time in the queue",
+    Level.RUNNING: "running requests",
+    Level.WAITING: "waiting requests",
+    Level.KV_CACHE_USAGE: "KV cache in use",
+    Level.ACCEPTANCE_LENGTH: "acceptance length, a gauge",
+    Level.TRANSFER_SPEED: "speed of transfers, a gauge",
+    Level.OFFLOAD_CAPACITY: "size of the host cache",
+}
+
+
 def render() -> str:
     """The whole page as Markdown."""
-    return "\n".join([HEAD, *(line for engine in UNDERSTOOD for line in _engine(engine))])
+    engines = (line for engine in UNDERSTOOD for line in _engine(engine))
+    return "\n".join([HEAD, *engines, METRICS, *(line for system in SYSTEMS for line in _metrics(system))])
 
 
 def _engine(engine: Understood) -> Iterator[str]:
@@ -40,6 +98,36 @@ def _engine(engine: Understood) -> Iterator[str]:
         told = ", ".join(f"`{item}`" for item in sources)
         yield f"| {name} | {told} | {engine.fix(name).replace('|', chr(92) + '|')} |"
     yield ""
+
+
+def _metrics(system: System) -> Iterator[str]:
+    yield f"### Metrics of {system.name}"
+    yield ""
+    if system.ranks.own:
+        yield f"- Summed over `{system.ranks.own}`" + (
+            f"; of several `{'`, `'.join(system.ranks.shards)}` one is read." if system.ranks.shards else "."
+        )
+    counted = dict(system.fixed).get(TOKENS_COUNTED)
+    if counted:
+        yield f"- Tokens are counted {counted}."
+    if system.facts:
+        yield f"- Facts of its info gauges: {', '.join(f'`{label}`' for label, _ in system.facts)}."
+    yield ""
+    yield "| meaning | read from |"
+    yield "|---|---|"
+    for signal, choices in system.families.items():
+        told = " or ".join(" + ".join(_written(term) for term in terms) for terms in choices)
+        yield f"| {MEANINGS[signal]} | {told} |"
+    for level, names in system.levels.items():
+        yield f"| {MEANINGS[level]} | {' or '.join(f'`{name}`' for name in names)} |"
+    yield ""
+
+
+def _written(term: Term) -> str:
+    """The family as a query would name it."""
+    values = "\\|".join("absent" if value == ABSENT else value for value in term.values)
+    label = f"{{{term.label}={values}}}" if term.label else ""
+    return f"`{term.samples[0]}{label}`"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from tokenfactory.model import FailureReason
 from tokenfactory.telemetry.limits import ScanLimits
-from tokenfactory.telemetry.shapes import Columns, Labels, Memory, Shape
+from tokenfactory.telemetry.shapes import Columns, Labels, Memory, Shape, one_of
 
 _NAME = rb"[a-zA-Z_:][a-zA-Z0-9_:]*+"
 _BLOB = rb'[^"}\n]*+(?:"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"[^"}\n]*+)*+'
@@ -107,10 +107,9 @@ class Wanted:
         raw = {name.encode(): name for name in names}
         if not raw or not all(re.fullmatch(_NAME, name) for name in raw):
             raise ValueError("sample names must be given, each a name of the text format")
-        choices = b"|".join(sorted(raw, reverse=True))
         self.names = raw
         # The literal line feed in front lets the engine skip from line to line: 5x faster than `^`.
-        self.pattern = re.compile(rb"\n[ \t]*+(" + choices + rb")(?![a-zA-Z0-9_:])(?:" + _REST + rb")?")
+        self.pattern = re.compile(rb"\n[ \t]*+(" + one_of(raw) + rb")(?![a-zA-Z0-9_:])(?:" + _REST + rb")?")
         self._loose, self._types = loose, types
         self._start_afresh(ScanLimits())
 

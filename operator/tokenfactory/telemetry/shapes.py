@@ -69,12 +69,12 @@ class Memory:
     __slots__ = ("_held", "_loose", "_shapes", "pattern")
 
     def __init__(self, names: frozenset[bytes], *, loose: frozenset[bytes], types: frozenset[bytes]) -> None:
-        rigid = [_one_of(names - loose) + _HEAD, rb"[ \t][^\n]*"]
+        rigid = [one_of(names - loose) + _HEAD, rb"[ \t][^\n]*"]
         if types:
-            rigid.append(rb"# TYPE " + _one_of(types) + rb" [^\n]*")
+            rigid.append(rb"# TYPE " + one_of(types) + rb" [^\n]*")
         self.pattern = re.compile(
             rb"\n(?:(%b)|(%b))([-+.0-9a-zA-Z]*+)([^\n]*)"
-            % (b"|".join(rigid), _one_of(loose) + _HEAD if loose else rb"(?!)")
+            % (b"|".join(rigid), one_of(loose) + _HEAD if loose else rb"(?!)")
         )
         self._shapes: dict[bytes, Shape] = {}
         self._loose: dict[bytes, tuple[Labels, ...]] = {}
@@ -125,7 +125,7 @@ def _same(some: Sequence[float], others: Sequence[float]) -> bool:
     )
 
 
-def _one_of(names: Iterable[bytes]) -> bytes:
+def one_of(names: Iterable[bytes]) -> bytes:
     """A pattern for these names that looks at every letter once."""
     by_letter: dict[bytes, list[bytes]] = {}
     names = tuple(names)
@@ -134,7 +134,7 @@ def _one_of(names: Iterable[bytes]) -> bytes:
             by_letter.setdefault(name[:1], []).append(name[1:])
     if not by_letter:
         return b""
-    choices = [re.escape(letter) + _one_of(rest) for letter, rest in sorted(by_letter.items())]
+    choices = [re.escape(letter) + one_of(rest) for letter, rest in sorted(by_letter.items())]
     if b"" in names:
         return b"(?:" + b"|".join(choices) + b")?"
     return choices[0] if len(choices) == 1 else b"(?:" + b"|".join(choices) + b")"

@@ -8,7 +8,7 @@ import pytest
 from hack import render_engine_reference
 
 from tokenfactory.inspection.engines.understood import UNDERSTOOD
-from tokenfactory.model import OptimizationName
+from tokenfactory.model import Histogram, Level, OptimizationName, Signal
 
 ROOT = Path(__file__).parents[3]
 SOURCES = "\n".join(
@@ -32,3 +32,10 @@ def test_every_name_on_the_page_is_read_by_the_code(title: str) -> None:
             key = name.lstrip("-").rsplit(".", 1)[-1]
             found = any(form in SOURCES for form in (name, f'"{key}"', f'"{key.replace("_", "-")}"'))
             assert found or name == "as the engine", name
+
+
+def test_every_signal_that_some_engine_gives_has_a_meaning_on_the_page() -> None:
+    known = set(render_engine_reference.MEANINGS)
+    assert known == {*Signal, *Histogram, *Level}
+    for system in render_engine_reference.SYSTEMS:
+        assert set(system.families) | set(system.levels) <= known
