@@ -37,8 +37,8 @@ between them, the first that the page carries is read; `+` adds two up. Everythi
 A page is an engine's by what its lines begin with, whatever the image is called. Another system's page on
 the engine's port is the failure `OtherSystem`. Dynamo's workers pass their engine's families on; frontends
 and routers repeat what their workers count and are never counted. LMCache's and KVBM's families are read on
-the page of the engine that they work for. TensorRT-LLM's `/metrics` and `/perf_metrics` are never asked for:
-reading empties them.
+the page of the engine that they work for, KVBM's on its own port (6880), too, where `DYN_KVBM_METRICS` says
+so. TensorRT-LLM's `/metrics` and `/perf_metrics` are never asked for: reading empties them.
 """
 SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM)
 MEANINGS: dict[Signal | Histogram | Level, str] = {

@@ -72,6 +72,25 @@ def count_since(previous: Snapshot | None, current: Snapshot) -> Deltas:
     return Deltas(signals, array("d", [gains[index] for index in current.plan.places]), reset)
 
 
+def carry_over(previous: Snapshot | None, current: Snapshot) -> Snapshot:
+    """The current counters, with those of signals that are not there at all this time as they last were.
+
+    An engine's second page that could not be read comes back later, and its counters went on meanwhile.
+    """
+    if previous is None or previous.plan.layout is current.plan.layout:
+        return current
+    here = {key.signal for key in current.plan.layout}
+    kept = [
+        (key, value)
+        for key, value in zip(previous.plan.layout, previous.values, strict=True)
+        if isinstance(key.signal, Signal) and key.signal not in here
+    ]
+    if not kept:
+        return current
+    layout = (*current.plan.layout, *(key for key, _ in kept))
+    return Snapshot(plan_of(layout), array("d", (*current.values, *(value for _, value in kept))))
+
+
 def _gains(previous: Snapshot | None, current: Snapshot) -> tuple[Sequence[float], bool]:
     if previous is None:
         return [max(value, 0.0) for value in current.values], False

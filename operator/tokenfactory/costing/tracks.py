@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import add
 
-from tokenfactory.costing.counters import SLOT, Bucket, Plan, Snapshot, count_since, take_snapshot
+from tokenfactory.costing.counters import SLOT, Bucket, Plan, Snapshot, carry_over, count_since, take_snapshot
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import LatencySlice, Segment, Track
 from tokenfactory.costing.shares import Share
@@ -129,7 +129,8 @@ def _close_with_reading(
         waiting,
         estimated=restarted or gained.reset,
     )
-    after = _remember(track, sight, reading=reading, snapshot=snapshot)
+    kept = snapshot if restarted else carry_over(track.snapshot, snapshot)
+    after = _remember(track, sight, reading=reading, snapshot=kept)
     alive = moved or restarted or after.kv_usage != track.kv_usage
     moved_at = reading.at if alive else track.moved_at
     after = replace(after, segments=(*track.segments, segment), moved_at=moved_at)
@@ -170,7 +171,7 @@ def _remember(track: Track, sight: Sight, *, reading: EngineReading, snapshot: S
         started_at=container.started_at if container else None,
         restarts=container.restarts if container else 0,
         snapshot=snapshot,
-        families=_join(reading.families, frozenset(key.signal for key in reading.layout))
+        families=_join(reading.families, frozenset(key.signal for key in snapshot.plan.layout))
         if track.snapshot is None or track.snapshot.plan is not snapshot.plan
         else _join(reading.families, track.families),
         running=reading.levels.get(Level.RUNNING, 0.0),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from tokenfactory.discovery.border import whole
 from tokenfactory.discovery.engines import DYNAMO_PORT, HEADLESS, SCRAPED, Access
 from tokenfactory.discovery.problems import list_engine_problems
 from tokenfactory.discovery.programs import DYNAMO
@@ -30,7 +31,11 @@ DISABLED = "metrics are off: {fix}"
 ON_THE_HOST = "the pod is on the host network"
 NOT_RUNNING = "the pod is not running yet"
 NO_ADDRESS = "the pod has no address yet"
-A_FRONT = "it repeats what its workers count"
+KVBM_METRICS = "DYN_KVBM_METRICS"
+KVBM_PORT_VARIABLE = "DYN_KVBM_METRICS_PORT"
+KVBM_PORT = 6880
+ON = frozenset({"1", "true", "yes", "on"})
+NO_MODEL = "it executes no model: frontends and routers repeat what their workers count"
 
 
 def locate(
@@ -38,7 +43,8 @@ def locate(
 ) -> tuple[Fleet, tuple[Inspected, ...]]:
     """Every engine where its page is, or why it has none, with what was said to each and all problems.
 
-    Several engines of one container, and several ports of one engine, become an engine each.
+    Several engines of one container, and several ports of one engine, become an engine each. A pod that
+    executes no model and holds no GPU is no replica.
     """
     told: dict[tuple[str, str], list[Inspected]] = {}
     for item in inspected:
@@ -50,8 +56,11 @@ def locate(
             items = told.get((replica.pod.uid, engine.container.name), [])
             for located, told_it in _locate(replica, engine, items, access):
                 engines.append(located)
-                said += [replace(told_it, instance=located.instance)] if told_it else []
-        replicas.append(replace(replica, engines=tuple(engines)))
+                if told_it is not None:
+                    same = told_it.instance == located.instance
+                    said.append(told_it if same else replace(told_it, instance=located.instance))
+        if replica.gpus or replica.pod.mounts_claims or any(e.kind is not EngineKind.NONE for e in engines):
+            replicas.append(replace(replica, engines=tuple(engines)))
     problems = list_engine_problems([engine for replica in replicas for engine in replica.engines])
     placed = replace(fleet, replicas=tuple(replicas), problems=(*fleet.problems, *problems))
     return placed, tuple(sorted(said, key=lambda item: (item.pod_uid, item.container, item.instance)))
@@ -68,25 +77,32 @@ def _locate(
             yield _place(replica, one, item, replace(access, port=None)), item
     else:
         one = _told(engine, items[0])
-        for port in one.ports or (0,):
-            instance = str(port) if len(one.ports) > 1 else ""
-            yield _place(replica, replace(one, ports=(port,), instance=instance), items[0], access), items[0]
+        if len(one.ports) < 2:
+            yield _place(replica, one, items[0], access), items[0]
+        for port in one.ports if len(one.ports) > 1 else ():
+            yield (
+                _place(replica, replace(one, ports=(port,), instance=str(port)), items[0], access),
+                items[0],
+            )
 
 
 def _told(engine: Engine, item: Inspected) -> Engine:
-    """The engine as its command line says it: kind, role, and the port where it differs from the default."""
+    """The engine as its command line says it: kind, role, and the port where that is not the default."""
     if item.role is Role.WORKER:
         return replace(engine, role=Role.WORKER, problem=None, why_not=HEADLESS, ports=())
-    if item.role is Role.ROUTER:
-        return replace(engine, kind=item.kind, role=item.role, problem=None, why_not=A_FRONT, ports=())
+    if item.kind is EngineKind.NONE:
+        return replace(engine, kind=item.kind, role=item.role, problem=None, why_not=NO_MODEL, ports=())
     if item.kind not in SCRAPED:
         return engine
     default = DYNAMO_PORT if item.wrapper == DYNAMO else SCRAPED[item.kind]
     own, ports = item.metrics.port, engine.ports
     if own is not None and own != default and len(ports) < 2:
         ports = (own,)
-    known = replace(engine, kind=item.kind, wrapper=item.wrapper, ports=ports or (default,))
-    return replace(known, problem=None, why_not="")
+    known = (item.kind, item.wrapper, ports or (default,))
+    if known == (engine.kind, engine.wrapper, engine.ports) and not engine.why_not:
+        return engine
+    kind, wrapper, ports = known
+    return replace(engine, kind=kind, wrapper=wrapper, ports=ports, problem=None, why_not="")
 
 
 def _place(replica: Replica, engine: Engine, item: Inspected | None, access: Access) -> Engine:
@@ -106,7 +122,16 @@ def _place(replica: Replica, engine: Engine, item: Inspected | None, access: Acc
         return replace(engine, why_not=NO_ADDRESS)
     port = access.port or engine.ports[0]
     endpoint = Endpoint(pod.ip, port, _path(engine, access), pod.namespace, node_network=replica.on_node)
-    return replace(engine, endpoint=endpoint)
+    return replace(engine, endpoint=endpoint, side=_side(engine, endpoint))
+
+
+def _side(engine: Engine, endpoint: Endpoint) -> Endpoint | None:
+    """KVBM's own page, which it opens when its variable says so. Of several engines the first one has it."""
+    env = dict(engine.container.env)
+    if env.get(KVBM_METRICS, "").strip().lower() not in ON:
+        return None
+    port = whole(env.get(KVBM_PORT_VARIABLE, ""), most=65535) or KVBM_PORT
+    return replace(endpoint, port=port, path=DEFAULT_PATH)
 
 
 def _path(engine: Engine, access: Access) -> str:

@@ -13,6 +13,28 @@ from tokenfactory.inspection.flags import Broken, Flags, parse
 from tokenfactory.model import Container
 
 LENGTH = 12
+SGLANG_FLAGS = (
+    "tp-size",
+    "dp-size",
+    "ep-size",
+    "enable-dp-attention",
+    "mem-fraction-static",
+    "max-running-requests",
+    "chunked-prefill-size",
+    "schedule-policy",
+    "disable-radix-cache",
+    "enable-radix-cache",
+    "speculative-algorithm",
+    "speculative-num-steps",
+    "speculative-eagle-topk",
+    "speculative-num-draft-tokens",
+    "enable-hierarchical-cache",
+    "hicache-ratio",
+    "hicache-size",
+    "moe-runner-backend",
+    "fp4-gemm-backend",
+)
+TRTLLM_FLAGS = ("max-batch-size", "max-num-tokens", "kv-cache-free-gpu-memory-fraction")
 PLAIN_FLAGS = (
     "tensor-parallel-size",
     "pipeline-parallel-size",
@@ -40,16 +62,21 @@ PLAIN_FLAGS = (
     "load-format",
     "cpu-offload-gb",
     "swap-space",
+    *SGLANG_FLAGS,
+    *TRTLLM_FLAGS,
 )
 OBJECT_FLAGS = ("speculative-config", "compilation-config", "kernel-config")
 
 
-def epoch_of(container: Container, command: Command | str, product: str | None) -> str:
+def epoch_of(
+    container: Container, command: Command | str, product: str | None, *, told: tuple[str, ...] = ()
+) -> str:
     """Twelve hexadecimal digits that change when the image, a flag of the list or the GPU product does.
 
-    Only flags of the list enter it, from an opaque command line those whose words can be found in it.
+    Only flags of the list enter it, from an opaque command line those whose words can be found in it. `told`
+    is what files and variables say of an engine whose settings are not all flags.
     """
-    facts: list[Any] = [container.image_id or container.image, product or ""]
+    facts: list[Any] = [container.image_id or container.image, product or "", *told]
     if isinstance(command, str):
         words = [part for word in container.command + container.args for part in word.split()]
         facts += ["opaque", *_plain(parse(words))]

@@ -131,10 +131,11 @@ def _findings(container: Container, server: Recognised, declared: Declared, prod
         why = server.why or NOT_READABLE
         return _opaque(container, why, product, kind=server.kind, wrapper=server.wrapper)
     read = read_arguments(server)
+    told = () if server.kind is EngineKind.VLLM and not server.wrapper else _told(declared)
     fronts = declared.role in (Role.ROUTER, Role.NONE) and server.kind is EngineKind.NONE
     return Findings(
         declarations=declared.declarations,
-        epoch=epoch_of(container, read if isinstance(read, str) else read[0], product),
+        epoch=epoch_of(container, read if isinstance(read, str) else read[0], product, told=told),
         role=declared.role if fronts or declared.role in _SAID else None,
         model=declared.model,
         weight_only=declared.weight_only,
@@ -154,6 +155,11 @@ def _server(program: Program, engine: Engine, labels: Mapping[str, str]) -> tupl
         )
         return own, vllm.declare
     return known
+
+
+def _told(declared: Declared) -> tuple[str, ...]:
+    """The declarations as a part of the epoch: files and variables decide them where flags do not."""
+    return tuple(f"{item.optimization}={item.state}:{item.method}" for item in declared.declarations)
 
 
 def _opaque(

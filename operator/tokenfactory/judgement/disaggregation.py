@@ -18,6 +18,8 @@ from tokenfactory.judgement.exhibits import (
 from tokenfactory.model import EngineEvidence, EngineKind, OptimizationState, Role
 
 MOST_COMPUTED_SHARE = 0.5
+MOST_FAILED_SHARE = 0.01
+FAILURES = "more than 1 % of the transfers fail: look at the network between the replicas"
 NO_COUNTER = "this engine counts no transfer: serve it by Dynamo with --publish-metrics to prove the pair"
 OWN_PREFILL = "decode replicas compute their prompts themselves: look at the router and the transfer backend"
 _SENDERS = frozenset({EngineKind.SGLANG})
@@ -88,5 +90,12 @@ def _computes_prompts(seen: EngineEvidence) -> bool:
     return seen.prompt_tokens > 0 and computed > MOST_COMPUTED_SHARE * seen.prompt_tokens
 
 
+def _fails_often(seen: EngineEvidence) -> bool:
+    failed = seen.transfer_failures or 0.0
+    return failed > MOST_FAILED_SHARE * ((seen.transfers or 0.0) + failed)
+
+
 def _active(exhibit: Exhibit, what: str) -> Proof:
-    return Proof(state=OptimizationState.ACTIVE, evidence=source_of(exhibit, what))
+    often = exhibit.evidence is not None and _fails_often(exhibit.evidence)
+    text = f"{source_of(exhibit, what)}; {FAILURES}" if often else source_of(exhibit, what)
+    return Proof(state=OptimizationState.ACTIVE, evidence=text)

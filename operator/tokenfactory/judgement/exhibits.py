@@ -31,7 +31,8 @@ _SAID = (DeclarationState.DECLARED, DeclarationState.BY_CHECKPOINT, DeclarationS
 class Exhibit:
     """One engine and one requirement. `evidence` is None when costing knows nothing of the engine.
 
-    `awaited`: it has a page that can be read, so a page never read is only not read yet.
+    `awaited`: it has a page that can be read, so a page never read is only not read yet. `page_fix` says
+    what adds the families that its page is known to lack.
     """
 
     requirement: Requirement
@@ -41,6 +42,7 @@ class Exhibit:
     capability_major: int | None = None
     weight_only_forced: bool = False
     why_not: str = ""
+    page_fix: str = ""
     awaited: bool = False
 
     @property

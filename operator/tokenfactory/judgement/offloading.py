@@ -6,6 +6,7 @@ from tokenfactory.judgement.exhibits import OBSERVED_DIGITS, Exhibit, Proof, pro
 from tokenfactory.model import EngineEvidence, OptimizationState, Role, Signal
 from tokenfactory.units import significant
 
+OTHER_CONNECTOR = "use a connector and an engine version with them"
 _FAMILIES = (
     Signal.OFFLOAD_LOADED_BYTES,
     Signal.OFFLOAD_STORED_BYTES,
@@ -38,7 +39,7 @@ def prove_offloading(exhibit: Exhibit) -> Proof:
     if exhibit.said and seen.readable and exhibit.busy and not countable:
         return Proof(
             state=OptimizationState.UNVERIFIABLE,
-            evidence="the page has no offload counters: use a connector and an engine version with them",
+            evidence=f"the page has no offload counters: {exhibit.page_fix or OTHER_CONNECTOR}",
         )
     return prove_absence(exhibit, family=family, what="load")
 

@@ -20,6 +20,7 @@ from tokenfactory.model import (
     Engine,
     EngineId,
     Inspected,
+    MetricsState,
     OptimizationName,
     OptimizationRow,
     OptimizationState,
@@ -164,6 +165,7 @@ def _collect(evidence: Evidence, requirement: Requirement) -> list[tuple[EngineI
             capability_major=replica.node.capability_major if replica and replica.node else None,
             weight_only_forced=item.weight_only_forced,
             why_not=engine.why_not if engine else "",
+            page_fix=item.metrics.fix if item.metrics.state is MetricsState.PARTIAL else "",
             awaited=engine is not None and engine.endpoint is not None and engine.problem is None,
         )
         pairs.append((engine_id, exhibit))

@@ -200,6 +200,7 @@ class EngineEvidence:
     acceptance_gauge: float | None = None
     computed_prompt_tokens: float | None = None
     transfers: float | None = None
+    transfer_failures: float | None = None
     transfer_gauge: float | None = None
     stored_bytes: float | None = None
     loaded_bytes: float | None = None

@@ -191,7 +191,8 @@ class Endpoint:
 class Engine:
     """One engine process in a pod, or one port of it. `endpoint` is None when its page can't be reached,
     `why_not` says why. `instance` tells the engines of one container apart, empty where there is one;
-    `ports` are those on which pages are likely, until the engine is located.
+    `ports` are those on which pages are likely, until the engine is located. `side` is a second page: the
+    counters of an offload tier that has a port of its own.
     """
 
     container: Container
@@ -201,6 +202,7 @@ class Engine:
     ports: tuple[int, ...] = ()
     role: Role = Role.AGGREGATED
     endpoint: Endpoint | None = None
+    side: Endpoint | None = None
     why_not: str = ""
     problem: FleetReason | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenfactory.model import (
     Endpoint,
@@ -18,7 +18,7 @@ from tokenfactory.model import (
     id_of,
 )
 from tokenfactory.ports import Page, PageSource
-from tokenfactory.telemetry import dcgm
+from tokenfactory.telemetry import dcgm, kvbm
 from tokenfactory.telemetry.layouts import Layouts
 from tokenfactory.telemetry.limits import FetchLimits
 from tokenfactory.telemetry.slots import Slots
@@ -56,6 +56,10 @@ class Collector:
         parsers: dict[Endpoint, Parser] = {
             endpoint: _engine_parser(item.parser, self._layouts) for endpoint, item in engines.items()
         }
+        for item in engines.values():
+            if item.side is not None:
+                parsers.setdefault(item.side, _engine_parser(kvbm.parse, self._layouts))
+                ages[item.side] = max_age if item.shared else 0.0
         for exporter in exporters:
             parsers.setdefault(exporter.endpoint, _exporter_parser(exporter.node_name))
         async with asyncio.TaskGroup() as group:
@@ -68,7 +72,7 @@ class Collector:
         results = {endpoint: task.result() for endpoint, task in tasks.items()}
         return Readings(
             at=now,
-            engines=dict(_pick_engines({at: item.id for at, item in engines.items()}, results)),
+            engines=dict(_pick_engines(engines, results, self._layouts)),
             exporters=_merge_exporters(exporters, results),
         )
 
@@ -86,11 +90,15 @@ class Collector:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """The engine that a page counts for, and how it is read; `shared`: another pool reads it, too."""
+    """The engine that a page counts for, and how it is read; `shared`: another pool reads it, too.
+
+    `side` is the engine's second page.
+    """
 
     id: EngineId
     parser: EngineParser
     shared: bool
+    side: Endpoint | None
 
 
 def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, _Reader]]:
@@ -100,7 +108,10 @@ def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, _Reader]]:
             parser, endpoint = parser_of(engine.kind, engine.wrapper), engine.endpoint
             if parser is not None and endpoint is not None and endpoint not in claimed:
                 claimed.add(endpoint)
-                yield endpoint, _Reader(id_of(replica.pod, engine), parser, bool(replica.shared_with))
+                side = None if engine.side in claimed else engine.side
+                claimed.update({side} if side else ())
+                engine_id = id_of(replica.pod, engine)
+                yield endpoint, _Reader(engine_id, parser, bool(replica.shared_with), side)
 
 
 def _engine_parser(parser: EngineParser, layouts: Layouts) -> Parser:
@@ -112,12 +123,31 @@ def _exporter_parser(node_name: str) -> Parser:
 
 
 def _pick_engines(
-    engines: Mapping[Endpoint, EngineId], results: Mapping[Endpoint, Reading | Failure]
+    engines: Mapping[Endpoint, _Reader], results: Mapping[Endpoint, Reading | Failure], layouts: Layouts
 ) -> Iterator[tuple[EngineId, EngineReading | Failure]]:
-    for endpoint, engine in engines.items():
+    for endpoint, reader in engines.items():
         result = results[endpoint]
-        if not isinstance(result, ExporterReading):
-            yield engine, result
+        beside = results[reader.side] if reader.side is not None else None
+        if isinstance(result, EngineReading) and isinstance(beside, EngineReading):
+            yield reader.id, _put_together(result, beside, layouts)
+        elif not isinstance(result, ExporterReading):
+            yield reader.id, result
+
+
+def _put_together(main: EngineReading, side: EngineReading, layouts: Layouts) -> EngineReading:
+    """The engine's reading with the counters of its second page; of a signal on both, the second one's.
+
+    A second page that failed is left out: the engine's own tokens are not lost with it, and its counters are
+    taken up again where they were.
+    """
+    pairs = zip(main.layout, main.counters, strict=True)
+    own = [(key, value) for key, value in pairs if key.signal not in side.families]
+    return replace(
+        main,
+        layout=layouts.share((*(key for key, _ in own), *side.layout)),
+        counters=(*(value for _, value in own), *side.counters),
+        families=main.families | side.families,
+    )
 
 
 def _merge_exporters(

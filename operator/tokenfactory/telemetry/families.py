@@ -94,10 +94,10 @@ class System:
 
     `facts` pairs labels of the gauges `infos` with the names under which they are passed on; `fixed` hold
     for every page. A page without the `required` signals is refused: with `lacking` when a line names the
-    system, with `advice` otherwise. A system that creates its families with their first sample is `lazy`: a
-    line that begins so says whose page it is, and what is absent is zero unless `worked` finds signs of
-    finished work. `scales` gives factors for families whose unit the page tells; None: it does not, so the
-    family is not read.
+    system, with `advice` otherwise. A system that creates its families with their first sample is `lazy`:
+    a line that begins so says whose page it is, and the `zeros` that are absent are zero, unless `worked`
+    finds signs of finished work where a required one is. `scales` gives factors for families whose unit
+    the page tells; None: it does not, so the family is not read.
     """
 
     name: str
@@ -110,6 +110,7 @@ class System:
     facts: Facts = ()
     fixed: Facts = ()
     required: frozenset[Signal] = frozenset({Signal.PROMPT_TOKENS, Signal.OUTPUT_TOKENS})
+    zeros: frozenset[Signal] = frozenset({Signal.PROMPT_TOKENS, Signal.OUTPUT_TOKENS})
     lazy: tuple[bytes, ...] = ()
     worked: Callable[[bytes], bool] = _never
     scales: Callable[[bytes, Shape, Facts], Scales] = _no_scales

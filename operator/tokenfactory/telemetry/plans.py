@@ -35,7 +35,7 @@ def draw_plan(
     """The plan of a page with these samples and declared (`# TYPE`) families.
 
     A rank is `rank/model_name`, so that a model which joins the page later renames no series. Signals that
-    the system requires and creates with their first sample begin at zero. Raises PageRefused for a bucket
+    the system creates with their first sample begin at zero. Raises PageRefused for a bucket
     without a bound and for more than 1,024 ranks.
     """
     factors = dict(scales)
@@ -45,7 +45,7 @@ def draw_plan(
     chosen = _Shards(rows, system.ranks)
     places = tuple(_place(rows, wishes, ranks, chosen, factors))
     carries = frozenset(signal for several in wishes.values() for signal, _ in several)
-    families = carries | system.required if system.lazy else carries
+    families = carries | system.zeros if system.lazy else carries
     keys = {place.key for place in places}
     counted = {key.rank for key in keys} or ({""} if system.lazy else set())
     if len(counted) > RANK_LIMIT:

@@ -106,6 +106,7 @@ SGLANG = System(
     ranks=Ranks(own="dp_rank", shards=("pp_rank", "tp_rank", "moe_ep_rank")),
     fixed=((TOKENS_COUNTED, AT_THE_END),),
     lazy=(b"sglang:",),
+    zeros=frozenset({Signal.PROMPT_TOKENS, Signal.OUTPUT_TOKENS, Signal.CACHED_PROMPT_TOKENS}),
     advice="the page has no sglang: metrics; add --enable-metrics, "
     "or set spec.metrics.port to the engine's own port if a sidecar answers here",
 )

@@ -99,6 +99,7 @@ TRTLLM = System(
     ),
     fixed=((TOKENS_COUNTED, AT_THE_END),),
     lazy=(b"trtllm_",),
+    zeros=frozenset({Signal.PROMPT_TOKENS, Signal.OUTPUT_TOKENS, Signal.CACHED_PROMPT_TOKENS}),
     worked=lambda page: _FINISHED.search(page) is not None,
     scales=_scale_drafts,
     lacking="the page counts finished requests and no tokens: use an image of TensorRT-LLM later than 1.2",

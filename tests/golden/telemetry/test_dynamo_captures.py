@@ -9,7 +9,9 @@ import pytest
 from tests.golden.telemetry.test_engine_captures import total
 from tokenfactory.model import EngineReading, Failure, FailureReason, Signal
 from tokenfactory.telemetry import dynamo, kvbm, vllm
+from tokenfactory.telemetry.exposition import Wanted, scan
 from tokenfactory.telemetry.layouts import Layouts
+from tokenfactory.telemetry.limits import ScanLimits
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 DYNAMO = CAPTURES / "engines" / "dynamo"
@@ -79,3 +81,28 @@ def test_kvbm_counts_blocks_in_and_out_and_matched_tokens_without_the_suffix_tot
         assert gained(before, after, S.OFFLOAD_STORED_BLOCKS) == 13621
         assert gained(before, after, S.OFFLOAD_LOADED_BLOCKS) == 20711 + 2617
         assert gained(before, after, S.OFFLOAD_HIT_TOKENS) == 373248
+
+
+RATES = {"agg-round-robin-2workers": (61.52, 906.7), "pd": (60.01, 1107.1)}
+
+
+@pytest.mark.parametrize("case", RATES)
+def test_what_a_frontend_shows_is_the_same_work_again(case: str) -> None:
+    """The mocker's workers show only when tokens came: with the first ones as many as the frontend counts."""
+    seconds, rate = RATES[case]
+    folder = DYNAMO / case
+    shown = "dynamo_frontend_output_tokens_total"
+    tokens = shown_by(folder / "frontend", shown)
+    assert tokens / seconds == pytest.approx(rate, abs=0.1)
+    parts = ("vllm:time_to_first_token_seconds_count", "vllm:inter_token_latency_seconds_count")
+    workers = [path for path in folder.iterdir() if path.is_dir() and path.name != "frontend"]
+    made = sum(shown_by(worker, part) for worker in workers for part in parts)
+    assert made == pytest.approx(tokens, rel=1e-3)
+
+
+def shown_by(folder: Path, name: str) -> float:
+    """How much a family of the two pages gained."""
+    wanted = Wanted(frozenset({name}))
+    pages = [(folder / f"{at}.prom").read_bytes() for at in ("t0", "t60")]
+    before, after = (sum(item.value for item in scan(page, wanted, ScanLimits())) for page in pages)
+    return after - before

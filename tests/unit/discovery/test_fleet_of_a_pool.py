@@ -326,6 +326,36 @@ def test_a_page_of_tensorrt_llm_that_reading_empties_is_never_asked_for(path: st
     assert endpoint.path == "/prometheus/metrics"
 
 
+@pytest.mark.parametrize("module", ["dynamo.frontend", "dynamo.planner"])
+def test_what_executes_no_model_is_never_scraped_whatever_its_image(module: str) -> None:
+    container = {
+        "image": "nvcr.io/nvidia/ai-dynamo/sglang-runtime:1.6.1",
+        "command": ["bash", "-c", f"exec python3 -m {module}"],
+        "args": [],
+        "resources": {},
+    }
+    fleet = found(pod(container=container), pod("web-1"))
+    assert [replica.pod.name for replica in fleet.replicas] == ["web-1"]
+    assert fleet.problems == ()
+    held = {**container, "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    assert [engine.endpoint for engine in found(pod(container=held)).replicas[0].engines] == [None]
+
+
+@pytest.mark.parametrize(
+    ("env", "port"),
+    [
+        ({}, None),
+        ({"DYN_KVBM_METRICS": "true"}, 6880),
+        ({"DYN_KVBM_METRICS": "false"}, None),
+        ({"DYN_KVBM_METRICS": "1", "DYN_KVBM_METRICS_PORT": "6900"}, 6900),
+    ],
+)
+def test_the_page_of_kvbm_is_read_where_it_is_switched_on(env: dict[str, str], port: int | None) -> None:
+    variables = [{"name": name, "value": value} for name, value in env.items()]
+    engine = found(pod(container={"env": variables})).replicas[0].engines[0]
+    assert (engine.side.port if engine.side else None) == port
+
+
 @pytest.mark.parametrize(
     ("container", "fix"),
     [

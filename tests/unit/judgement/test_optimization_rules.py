@@ -19,6 +19,8 @@ from tokenfactory.model import (
     EngineKind,
     FailureReason,
     Fleet,
+    MetricsEndpoint,
+    MetricsState,
     OptimizationName,
     OptimizationRow,
     OptimizationState,
@@ -319,6 +321,15 @@ def test_offloading(declared: DeclarationState, page: dict[str, Any], state: Opt
     assert one(KV, declared, page).state is state
 
 
+def test_a_page_that_can_not_count_it_names_what_adds_its_counters() -> None:
+    fix = "set enable_iter_perf_stats: true in the file of --config"
+    page = MetricsEndpoint(port=8000, path="/prometheus/metrics", state=MetricsState.PARTIAL, fix=fix)
+    engine = inspected("serving-0", declaration(KV, D.DECLARED), metrics=page)
+    row = rows_of(engines=(engine,), seen=(counters("serving-0"),))[KV]
+    assert row.state is S.UNVERIFIABLE
+    assert fix in row.evidence
+
+
 def test_offloading_is_active_when_one_role_does_it_entirely() -> None:
     told, untold = declaration(KV, D.DECLARED), declaration(KV, D.NOT_DECLARED)
     row = rows_of(
@@ -484,6 +495,13 @@ def test_a_pair_is_proven_on_the_side_that_counts(
     prefill: dict[str, Any], decode: dict[str, Any], state: OptimizationState
 ) -> None:
     assert pair(prefill, decode).state is state
+
+
+def test_transfers_that_fail_often_are_said_on_a_pair_that_works() -> None:
+    often = pair({"transfers": 98.0, "transfer_failures": 2.0, **SG}, SG)
+    assert often.state is S.ACTIVE
+    assert "more than 1 % of the transfers fail" in often.evidence
+    assert "fail" not in pair({"transfers": 998.0, "transfer_failures": 2.0, **SG}, SG).evidence
 
 
 @pytest.mark.parametrize("state", [D.OPAQUE, D.NOT_DECLARED])

@@ -22,6 +22,7 @@ from tokenfactory.model import (
     Fleet,
     Pod,
     Replica,
+    Signal,
 )
 from tokenfactory.ports import Page
 from tokenfactory.telemetry import collect, vllm
@@ -119,6 +120,33 @@ async def test_an_endpoint_that_two_engines_claim_is_fetched_once_and_counts_onc
     readings = await Collector(source).collect(fleet, now=1.0, max_age=1.0, timeout=1.0)
     assert set(readings.engines) == {EngineId("uid-1", "vllm")}
     assert len(source.asked) == 1
+
+
+KVBM_PAGE = b"kvbm_matched_tokens 900\nkvbm_onboard_blocks_h2d 20\nkvbm_offload_blocks_d2h 50\n"
+
+
+async def test_the_second_page_of_an_engine_adds_its_counters_to_the_engines() -> None:
+    side = endpoint(1, 6880)
+    source = Pages({endpoint(1): ENGINE_PAGE, side: KVBM_PAGE})
+    fleet = Fleet(replicas=(replica(1, replace(engine(endpoint(1)), side=side)),))
+    readings = await Collector(source).collect(fleet, now=1.0, max_age=1.0, timeout=1.0)
+    (reading,) = readings.engines.values()
+    assert isinstance(reading, EngineReading)
+    found = {key.signal: value for key, value in zip(reading.layout, reading.counters, strict=True)}
+    assert found[Signal.OUTPUT_TOKENS] == 5
+    assert found[Signal.OFFLOAD_LOADED_BLOCKS] == 20
+    assert found[Signal.OFFLOAD_HIT_TOKENS] == 900
+
+
+async def test_a_second_page_that_fails_costs_the_engine_none_of_its_tokens() -> None:
+    side = endpoint(1, 6880)
+    source = Pages({endpoint(1): ENGINE_PAGE, side: UNREACHABLE})
+    fleet = Fleet(replicas=(replica(1, replace(engine(endpoint(1)), side=side)),))
+    readings = await Collector(source).collect(fleet, now=1.0, max_age=1.0, timeout=1.0)
+    (reading,) = readings.engines.values()
+    assert isinstance(reading, EngineReading)
+    assert Signal.OUTPUT_TOKENS in reading.families
+    assert Signal.OFFLOAD_LOADED_BLOCKS not in reading.families
 
 
 def watts(reading: ExporterReading | Failure) -> dict[str, float | None]:

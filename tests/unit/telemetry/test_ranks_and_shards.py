@@ -70,7 +70,14 @@ def test_cached_tokens_by_source_are_added_and_the_total_is_read_only_where_it_s
 
 def test_a_server_without_a_finished_request_counts_zero() -> None:
     reading = read('sglang:max_total_num_tokens{model_name="m"} 1000\n')
-    assert counters(reading) == {SeriesKey(S.OUTPUT_TOKENS): 0.0, SeriesKey(S.PROMPT_TOKENS): 0.0}
+    zeros = (S.CACHED_PROMPT_TOKENS, S.OUTPUT_TOKENS, S.PROMPT_TOKENS)
+    assert counters(reading) == {SeriesKey(signal): 0.0 for signal in zeros}
+
+
+def test_no_cached_token_yet_is_zero_and_not_unknown() -> None:
+    reading = read(TOKENS)
+    assert S.CACHED_PROMPT_TOKENS in reading.families
+    assert counters(reading)[SeriesKey(S.CACHED_PROMPT_TOKENS, "/m")] == 0
 
 
 def test_an_image_that_finishes_requests_without_counting_tokens_is_named() -> None:
