@@ -17,7 +17,7 @@ from tokenfactory.units import mig_share
 Body: TypeAlias = Mapping[str, Any]
 
 DRIVER = "gpu.nvidia.com"
-MOST_CLAIMS = 64
+MOST_CLAIMS = 32
 """Claims of one pod that are looked at."""
 
 _MIG = re.compile(r"gpu-\d{1,4}-mig-(?:([1-9])[cg][0-9a-z-]*|(\d{1,3})-\d{1,2}-(\d{1,2}))", re.ASCII)

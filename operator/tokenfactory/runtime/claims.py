@@ -19,8 +19,12 @@ PREFIXES = tuple(f"/apis/resource.k8s.io/{version}" for version in ("v1", "v1bet
 
 REMEMBERED_SECONDS = 600.0
 SHARED_SECONDS = 60.0
+MISSING_SECONDS = 120.0
 OPEN_SECONDS = 10.0
 MOST_REMEMBERED = 20_000
+MOST_ASKED = 4_096
+"""Claims that one pool's cycle may ask for: a tenant's pods can name any number. The rest follows."""
+
 AT_ONCE = 16
 
 
@@ -52,10 +56,17 @@ class ClusterClaims:
         self._log = structlog.get_logger("claims")
 
     async def read(self, namespace: str, wanted: Mapping[str, frozenset[str]]) -> Mapping[str, Claim]:
-        looks = (self._look(namespace, name, pods) for name, pods in wanted.items())
-        found = zip(wanted, await asyncio.gather(*looks), strict=True)
+        asked = self._choose(namespace, wanted)
+        looks = (self._look(namespace, name, wanted[name]) for name in asked)
+        found = zip(asked, await asyncio.gather(*looks), strict=True)
         self._shrink()
         return {name: claim for name, claim in found if claim is not None}
+
+    def _choose(self, namespace: str, wanted: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+        """All that are remembered, and at most MOST_ASKED others."""
+        known = [name for name in wanted if (namespace, name) in self._entries]
+        new = [name for name in wanted if (namespace, name) not in self._entries]
+        return (*known, *new[:MOST_ASKED])
 
     async def _look(self, namespace: str, name: str, pods: frozenset[str]) -> Claim | None:
         key = (namespace, name)
@@ -114,7 +125,7 @@ def _holds(entry: Entry, pods: frozenset[str], now: float) -> bool:
 def _keep(claim: Claim | None, namespace: str, name: str) -> float:
     """Seconds for which a claim is remembered, spread so that not all are asked for at once."""
     if claim is None:
-        return SHARED_SECONDS
+        return MISSING_SECONDS
     if not claim.allocated:
         return OPEN_SECONDS
     seconds = SHARED_SECONDS if len(claim.pods) > 1 else REMEMBERED_SECONDS

@@ -10,6 +10,7 @@ import pytest
 
 from tokenfactory.errors import Unavailable
 from tokenfactory.model import Claim
+from tokenfactory.runtime import claims
 from tokenfactory.runtime.claims import ClusterClaims
 from tokenfactory.runtime.kube import ApiError, Collection, Kube
 
@@ -129,6 +130,14 @@ def test_an_api_server_that_fails_is_unavailable_until_something_is_known() -> N
     desk.server.answer = lambda _: Unavailable("gone")
     desk.now += 3600.0
     assert len(desk.read(ME)["c"].devices) == 1
+
+
+def test_a_storm_of_names_is_asked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "MOST_ASKED", 10)
+    desk = Desk(lambda _: body(ME))
+    names = tuple(f"c{number}" for number in range(25))
+    assert [len(desk.read(ME, names=names)) for _ in range(3)] == [10, 20, 25]
+    assert len(desk.server.asked) == 25
 
 
 def test_claims_of_a_namespace_are_told_apart() -> None:
