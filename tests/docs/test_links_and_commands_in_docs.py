@@ -15,11 +15,13 @@ from tests.support.documents import PAGES, ROOT, anchors, blocks, prose, read
 from tokenfactory.api.crd import KINDS
 from tokenfactory.costing.spans import ENERGY_SAMPLES
 from tokenfactory.costing.tokencount import TOKEN_FLOOR
+from tokenfactory.discovery.claims import MOST_CLAIMS
 from tokenfactory.discovery.factory import read_factory
 from tokenfactory.discovery.fleet import MOST_PODS
 from tokenfactory.discovery.resource import read_pool
 from tokenfactory.model import Pool
 from tokenfactory.publishing import events, gate, metrics, status
+from tokenfactory.runtime.claims import MOST_ASKED
 from tokenfactory.runtime.election import LEASE_SECONDS, RENEW_DEADLINE, RETRY_SECONDS
 from tokenfactory.telemetry.limits import KIB, MIB, FetchLimits, ScanLimits
 
@@ -137,6 +139,8 @@ BOUNDS = {
     "length of a label's value": f"{SCAN.label_value_length} bytes",
     "requests in flight": f"{FETCH.in_flight}, {FETCH.in_flight_per_namespace} per namespace",
     "pods of a pool": f"{MOST_PODS:,}",
+    "ResourceClaims of a pod": f"{MOST_CLAIMS}",
+    "ResourceClaims asked for in one cycle of a pool": f"{MOST_ASKED:,}",
     "pool series on `/metrics`": f"{metrics.LARGEST_SERIES_COUNT:,}",
     "status document": f"{status.LARGEST_DOCUMENT // KIB} KiB",
     "status writes": f"{gate.WRITES_PER_SECOND:g} a second, and one a minute per pool for moved numbers",

@@ -203,7 +203,8 @@ class DCGM(Spec):
     selector: LabelSelector | None = Field(
         None,
         description="Labels of the exporter's pods, in any namespace. Left out: app=nvidia-dcgm-exporter,"
-        " app.kubernetes.io/name=dcgm-exporter or app.kubernetes.io/name=tokenfactory-agent.",
+        " app=nvidia-dcgm-exporter-dra, app.kubernetes.io/name=dcgm-exporter or"
+        " app.kubernetes.io/name=tokenfactory-agent.",
     )
     port: StrictInt = Field(9400, ge=1, le=65535, description="Port of the exporter's metrics page.")
     sample_interval_seconds: StrictInt = Field(

@@ -240,6 +240,7 @@ class TelemetryTerms:
     allow_host_network: bool = False
     dcgm_selectors: tuple[LabelSelector, ...] = (
         LabelSelector((("app", "nvidia-dcgm-exporter"),)),
+        LabelSelector((("app", "nvidia-dcgm-exporter-dra"),)),
         LabelSelector((("app.kubernetes.io/name", "dcgm-exporter"),)),
         LabelSelector((("app.kubernetes.io/name", "tokenfactory-agent"),)),
     )

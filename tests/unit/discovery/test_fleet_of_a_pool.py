@@ -508,3 +508,16 @@ def test_a_withheld_fleet_keeps_its_gpus_and_has_nothing_to_scrape() -> None:
     assert all(engine.endpoint is None for replica in held.replicas for engine in replica.engines)
     assert held.exporters == ()
     assert held.problems[0] == FleetProblem(FleetReason.TARGETS_TRUNCATED, "too many pools")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({"app": "nvidia-dcgm-exporter"}, id="the GPU operator's"),
+        pytest.param({"app": "nvidia-dcgm-exporter-dra"}, id="the GPU operator's with claims"),
+        pytest.param({"app.kubernetes.io/name": "dcgm-exporter"}, id="the Helm chart's"),
+    ],
+)
+def test_every_installers_exporter_is_known(labels: dict[str, str]) -> None:
+    fleet = found(pod(), exporters=[exporter(metadata={"namespace": "gpu-operator", "labels": labels})])
+    assert len(fleet.exporters) == 1
