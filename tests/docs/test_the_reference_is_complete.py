@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.documents import codes, read, rows, section
 from tokenfactory.agent.settings import AgentSettings
 from tokenfactory.api.conditions import REASONS, ConditionType
-from tokenfactory.cli.main import app
+from tokenfactory.cli.main import COMMANDS, build
 from tokenfactory.judgement.reasons import Cause
 from tokenfactory.model import CostBasis, FailureReason
 from tokenfactory.publishing.families import COUNTERS, GAUGES, PREFIX, UNITS
@@ -122,7 +122,7 @@ def test_every_reason_of_a_condition_is_explained_and_no_other_is(kind: Conditio
 
 
 def commands() -> dict[str, Any]:
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(build(COMMANDS))
     return dict(group.commands)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tokenfactory.costing import boards, figures
+from tokenfactory.costing.condense import append_spans, condense
 from tokenfactory.costing.coverage import gpus_by_pod
 from tokenfactory.costing.gpus import attribute, observed_by_pod
 from tokenfactory.costing.ledger import Ledger, Presence, Track
@@ -126,7 +127,10 @@ def _write(
     terms, now = situation.terms, situation.now
     slack = 4 * terms.scrape_interval_seconds
     horizon = now - energy_seconds(terms) - slack
-    tracks = {step.track.id: trim(step.track, horizon) for step in steps}
+    tracks = {
+        step.track.id: condense(trim(step.track, horizon), window_seconds=terms.window_seconds)
+        for step in steps
+    }
     for engine_id, track in before.tracks.items():
         if engine_id not in tracks:
             left = trim(replace(track, present=False, ready=False), horizon)
@@ -145,7 +149,9 @@ def _write(
         presence={uid: item for uid, item in presence.items() if item.until > horizon},
         latency=(*latency, merged) if merged else latency,
         odometers=driven.odometers,
-        energy=(*(e for e in before.energy if e.end > horizon), *driven.spans),
+        energy=append_spans(
+            (e for e in before.energy if e.end > horizon), driven.spans, window_seconds=energy_seconds(terms)
+        ),
         samples=tuple(s for s in before.samples if s.at > short),
         standings=before.standings,
         faults=tuple(fault for fault in (*before.faults, *driven.faults) if fault.at > short),

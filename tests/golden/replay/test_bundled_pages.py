@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tokenfactory.cli.main import app
+from tokenfactory.cli.main import COMMANDS, build
 from tokenfactory.sandbox.bundle import write_bundled_pages
 
 GOLDEN = Path(__file__).with_name("bundled.json")
@@ -25,7 +25,7 @@ DIGITS = 1e-9
 
 def _run_once(folder: Path, output: str) -> str:
     done = CliRunner().invoke(
-        app,
+        build(COMMANDS),
         [
             *("once", "-f", str(folder / "pools.yaml"), "--objects", str(folder / "objects.yaml")),
             *("--metrics", str(folder / "metrics"), "-o", output),

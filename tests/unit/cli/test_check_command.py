@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from tests.support.corpus import FOLDER, cases
 from tests.support.documents import ROOT, codes, read, rows
-from tokenfactory.cli.main import app
+from tokenfactory.cli.main import COMMANDS, build
 from tokenfactory.publishing.checkreport import SCHEMA_VERSION
 
 SARIF = json.loads((ROOT / "tests/golden/sarif-2.1.0-reduced.json").read_text())
@@ -35,7 +35,7 @@ WIDE_POD = pod("--model", "Qwen/Qwen3-32B")
 
 def run(text: str, *options: str) -> Result:
     """The command on standard input."""
-    return CliRunner().invoke(app, ["check", "-f", "-", *options], input=text)
+    return CliRunner().invoke(build(COMMANDS), ["check", "-f", "-", *options], input=text)
 
 
 def document(text: str, *options: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def test_files_and_folders_are_read(tmp_path: Path) -> None:
     (tmp_path / "below/two.yml").write_text(WIDE_POD)
     (tmp_path / "below/values.yaml").write_text("replicas: 3\n")
     (tmp_path / "notes.txt").write_text("kind: [")
-    result = CliRunner().invoke(app, ["check", "-f", str(tmp_path), "-o", "json"])
+    result = CliRunner().invoke(build(COMMANDS), ["check", "-f", str(tmp_path), "-o", "json"])
     assert result.exit_code == 0, result.stderr
     sources = [engine["document"]["source"] for engine in json.loads(result.stdout)["engines"]]
     assert [Path(source).name for source in sources] == ["two.yml", "one.yaml"]
@@ -100,7 +100,7 @@ def test_files_and_folders_are_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_unreadable() -> None:
-    assert CliRunner().invoke(app, ["check", "-f", "nowhere.yaml"]).exit_code == 2
+    assert CliRunner().invoke(build(COMMANDS), ["check", "-f", "nowhere.yaml"]).exit_code == 2
 
 
 def test_kinds_without_pods_are_passed_over_and_named() -> None:

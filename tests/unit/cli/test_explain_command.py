@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from tokenfactory.cli.main import app
+from tokenfactory.cli.main import COMMANDS, build
 
 BUNDLED = Path(str(files("tokenfactory.sandbox").joinpath("bundled")))
 FILES = (
@@ -25,7 +25,7 @@ FILES = (
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["explain", *arguments])
+    return CliRunner().invoke(build(COMMANDS), ["explain", *arguments])
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tokenfactory.cli.main import app
+from tokenfactory.cli.main import COMMANDS, build
 from tokenfactory.costing.curves import CURVES
 from tokenfactory.costing.scenarios import SCENARIOS
 
@@ -17,7 +17,7 @@ TEN_BILLION = ("--tokens-per-month", "10000000000")
 
 
 def run(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["project", *arguments])
+    done = CliRunner().invoke(build(COMMANDS), ["project", *arguments])
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -133,6 +133,6 @@ def test_what_is_given_wins_over_a_scenario() -> None:
     ],
 )
 def test_what_nothing_follows_from_is_refused_with_the_fix(arguments: tuple[str, ...], told: str) -> None:
-    done = CliRunner().invoke(app, ["project", *arguments])
+    done = CliRunner().invoke(build(COMMANDS), ["project", *arguments])
     assert done.exit_code == 2
     assert told in done.output
