@@ -97,7 +97,6 @@ class Nvml:
             memory_megahertz=_ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
             clock_event_reasons=_read_reasons(handle),
             xid=xids.last(handle),
-            mig=mig,
             instances=tuple(_read_instances(handle)) if mig else (),
         )
 

@@ -71,7 +71,6 @@ class Board:
     memory_megahertz: int | None = None
     clock_event_reasons: int | None = None
     xid: int | None = None
-    mig: bool = False
     instances: tuple[Instance, ...] = ()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -50,7 +52,9 @@ def load_library(library: Path) -> None:
 def write_facts(path: Path, facts: Mapping[str, Mapping[str, object]]) -> None:
     """What the library answers from now on; see libnvidia_ml.c."""
     lines = (f"{scope} {key} {value}\n" for scope, row in facts.items() for key, value in row.items())
-    path.write_text("".join(lines), encoding="utf-8")
+    draft = path.with_suffix(".draft")
+    draft.write_text("".join(lines), encoding="utf-8")
+    draft.replace(path)
 
 
 def board(index: int = 0, **changes: object) -> Facts:
@@ -122,3 +126,29 @@ def kubelet(socket: Path, *pods: Any) -> Iterator[list[Any]]:
         yield answer
     finally:
         server.stop(grace=None).wait()
+
+
+@contextmanager
+def agent(
+    library: Path, scenario: Path, socket: Path, *, address: str, port: int
+) -> Iterator[subprocess.Popen[str]]:
+    """`tokenfactory agent` as a process on `address`:`port`, with the fake driver on its library path."""
+    environment = {
+        "PATH": os.defpath,
+        "LD_LIBRARY_PATH": str(library.parent),
+        "FAKE_NVML": str(scenario),
+        "TOKENFACTORY_AGENT_NODE_NAME": "node-1",
+        "TOKENFACTORY_AGENT_POD_RESOURCES_SOCKET": str(socket),
+    }
+    flags = ["--port", str(port), "--bind-address", address, "--interval-seconds", "0.1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tokenfactory.cli.main", "agent", *flags],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

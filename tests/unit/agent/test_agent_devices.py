@@ -17,7 +17,6 @@ BOARDS = (
         index=1,
         uuid="GPU-b",
         minor=1,
-        mig=True,
         instances=(Instance(number=7, uuids=("MIG-x", "MIG-y"), profile="1g.18gb"),),
     ),
 )

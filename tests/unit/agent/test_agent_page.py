@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.agent.fakes import board, kubelet, mig_board, pod
+from tests.unit.costing.synthetic import T0, SimPod, replica
 from tokenfactory.agent.kubelet import Kubelet
 from tokenfactory.agent.nvml import Nvml
 from tokenfactory.agent.page import render
 from tokenfactory.agent.sampler import Sampler
 from tokenfactory.agent.snapshot import Board, Holder, Node, Place
+from tokenfactory.costing.boards import drive
 from tokenfactory.costing.gpus import Board as CountedBoard
-from tokenfactory.costing.gpus import list_boards
-from tokenfactory.model import ExporterReading
+from tokenfactory.costing.gpus import attribute, list_boards
+from tokenfactory.costing.ledger import Odometer, Presence
+from tokenfactory.model import ExporterReading, Fleet, Replica
 from tokenfactory.telemetry import dcgm
 
 Say = Callable[..., None]
@@ -137,6 +141,52 @@ def test_a_split_board_has_its_power_once_and_its_memory_by_instance(
         (500.0, 4, 10240.0)
     }
     assert all(gpu.utilisation is None for gpu in split.readings)
+
+
+def joules_of(pages: tuple[bytes, bytes], *pods: Replica) -> float:
+    """What the operator's costing makes of two pages a minute apart: the joules of these pods."""
+    meters: dict[str, Odometer] = {}
+    presence = {replica.pod.uid: Presence(T0, T0 + 60, 1.0) for replica in pods}
+    found = 0.0
+    for page, at in zip(pages, (T0, T0 + 60), strict=True):
+        reading = dataclasses.replace(read(page), at=at)
+        held = attribute(Fleet(replicas=pods), {"node-1": reading})
+        driven = drive(meters, held, presence=presence, now=at, keep=900.0)
+        meters = dict(driven.odometers)
+        found += sum(span.joules for span in driven.spans)
+    return found
+
+
+def on_node(name: str, gpus: float, *, sharing: int = 1) -> Replica:
+    found = replica(SimPod(name=name, gpus=gpus), T0)
+    assert found.node is not None
+    node = dataclasses.replace(found.node, name="node-1", sharing=sharing)
+    return dataclasses.replace(found, node=node, pod=dataclasses.replace(found.pod, node_name="node-1"))
+
+
+def test_the_energy_of_a_shared_board_is_spent_once(say: Say, nvml: Nvml, socket: Path) -> None:
+    names = ("x", "y", "z")
+    held = [pod(name, f"GPU-00000000::{n}", namespace="serving") for n, name in enumerate(names)]
+    say(board(energy=7_000_000_000))
+    first = take(nvml, socket, *held)
+    say(board(energy=7_000_000_000 + 30_000_000))
+    pages = first, take(nvml, socket, *held)
+    pods = [on_node(name, 1 / 3, sharing=3) for name in names]
+    assert joules_of(pages, *pods) == pytest.approx(30_000)
+    assert joules_of(pages, pods[0]) == pytest.approx(10_000)
+
+
+def test_the_energy_of_a_split_board_is_spent_once_by_slices(say: Say, nvml: Nvml, socket: Path) -> None:
+    held = [pod(f"p{n}", f"MIG-0-{n}", namespace="serving") for n in range(7)]
+    facts = mig_board(0)
+    say(facts)
+    first = take(nvml, socket, *held)
+    facts["0"]["energy"] = 7_000_000_000 + 42_000_000
+    say(facts)
+    pages = first, take(nvml, socket, *held)
+    pods = [on_node(f"p{n}", 1 / 7) for n in range(7)]
+    assert joules_of(pages, *pods) == pytest.approx(42_000)
+    assert joules_of(pages, *pods[:5]) == pytest.approx(30_000)
 
 
 def test_a_shared_instance_is_there_once_and_each_pod_is_told(say: Say, nvml: Nvml, socket: Path) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket as sockets
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.agent.fakes import board, kubelet, pod, write_facts
+from tests.unit.agent.fakes import agent, board, kubelet, pod, write_facts
 from tokenfactory.agent.service import Shelf, serve
 from tokenfactory.model import ExporterReading
 from tokenfactory.telemetry import dcgm
@@ -39,27 +37,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def agent(library: Path, scenario: Path, socket: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def running(library: Path, scenario: Path, socket: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The agent on a free port: its address and its process."""
     port = free_port()
-    environment = {
-        "PATH": os.defpath,
-        "LD_LIBRARY_PATH": str(library.parent),
-        "FAKE_NVML": str(scenario),
-        "TOKENFACTORY_AGENT_NODE_NAME": "node-1",
-        "TOKENFACTORY_AGENT_POD_RESOURCES_SOCKET": str(socket),
-    }
-    flags = ["--port", str(port), "--bind-address", "127.0.0.1", "--interval-seconds", "0.1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tokenfactory.cli.main", "agent", *flags],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with agent(library, scenario, socket, address="127.0.0.1", port=port) as process:
         yield f"http://127.0.0.1:{port}", process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def wait_for(url: str, holds: str, process: subprocess.Popen[str]) -> str:
@@ -79,7 +61,7 @@ def test_the_agent_serves_a_node_and_ends_when_asked(library: Path, tmp_path: Pa
     write_facts(scenario, board(0) | board(1))
     with (
         kubelet(socket, pod("llm-0", "GPU-00000000")),
-        agent(library, scenario, socket) as (url, process),
+        running(library, scenario, socket) as (url, process),
     ):
         page = wait_for(f"{url}/metrics", 'pod="llm-0"', process)
         reading = dcgm.parse(page.encode(), at=0.0, node_name="node-1")
@@ -96,7 +78,7 @@ def test_the_agent_serves_a_node_and_ends_when_asked(library: Path, tmp_path: Pa
 def test_a_driver_that_goes_away_ends_the_agent_with_3(library: Path, tmp_path: Path, socket: Path) -> None:
     scenario = tmp_path / "nvml.txt"
     write_facts(scenario, board(0))
-    with agent(library, scenario, socket) as (url, process):
+    with running(library, scenario, socket) as (url, process):
         wait_for(f"{url}/metrics", "GPU-00000000", process)
         write_facts(scenario, {"driver": {"count": 9}})
         _, errors = process.communicate(timeout=20)
