@@ -29,7 +29,7 @@ from tokenfactory.costing.savings import find_savings
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.split import halve, per_million_of_each
 from tokenfactory.costing.standing import find_move, stand
-from tokenfactory.costing.throughput import Pace, cached_share, decoders, find_throughput
+from tokenfactory.costing.throughput import cached_share, decoders, find_throughput, set_pace
 from tokenfactory.costing.tokencount import Counted, count_window
 from tokenfactory.costing.tracks import Sight, Step
 from tokenfactory.costing.window import FRESH_INTERVALS, Span, WindowView, view
@@ -47,6 +47,7 @@ from tokenfactory.model import (
     Pool,
     PowerTerms,
     PriceQuote,
+    Quantiles,
     Readings,
     Role,
     Savings,
@@ -107,12 +108,11 @@ def compose(cycle: Cycle) -> Economics:
     window, held = view(cycle.ledger.tracks.values(), cycle.span), cycle.held
     coverage = count_replicas(cycle.sights, cycle.ledger, now=cycle.now, interval=cycle.interval)
     counted = _count(cycle, window, coverage)
-    pace = Pace(window, sum(held.values()), complete=coverage.complete)
+    pace = set_pace(window, held=sum(held.values()), coverage=coverage)
     throughput = find_throughput(counted, pace)
     metering = _measure_energy(cycle, window, counted=counted)
     gpus = _find_gpus(cycle, held)
     money = _weigh_money(cycle, window, held=held, counted=counted, clock=gpus.sm_megahertz)
-    gains = sum_slices(cycle.ledger.latency, cycle.span)
     return Economics(
         at=cycle.now,
         covered_seconds=cycle.span.seconds,
@@ -129,7 +129,7 @@ def compose(cycle: Cycle) -> Economics:
         price=money.quote,
         cost=money.cost,
         throughput=throughput,
-        latency=find_latency(gains, families=_families(window), seconds=cycle.span.seconds),
+        latency=_find_latency(cycle, window),
         measured=metering.figures,
         provisioned=find_provisioned(held, power=cycle.power, counted=counted, window=window),
         of_reference=_compare(cycle, window, held=held, throughput=throughput),
@@ -143,6 +143,11 @@ def compose(cycle: Cycle) -> Economics:
         pods=split_pods(pace, prices=money.prices, power=cycle.power, watts=metering.watts),
         boards=find_boards(cycle.ledger.samples, cycle.ledger.faults, cycle.span),
     )
+
+
+def _find_latency(cycle: Cycle, window: WindowView) -> dict[Histogram, Quantiles]:
+    gains = sum_slices(cycle.ledger.latency, cycle.span)
+    return find_latency(gains, families=_families(window), seconds=cycle.span.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

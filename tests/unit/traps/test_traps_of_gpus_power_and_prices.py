@@ -10,6 +10,8 @@ import pytest
 from tests.unit.costing.synthetic import POOL, T0, TERMS, Sim, SimPod, replica
 from tests.unit.costing.test_captured_boards import watts
 from tests.unit.discovery.kube import node, pod
+from tests.unit.discovery.test_resource_claims import claim, claiming, gpus, result
+from tests.unit.discovery.test_resource_claims import found as fleet_of
 from tokenfactory.costing.gpus import attribute
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ownership import cost_of_owning
@@ -165,6 +167,13 @@ def test_T18_shares_of_a_gpu_are_fractions_and_other_resources_are_no_gpus() -> 
     assert foreign == 0
 
 
+def test_T18_claimed_gpus_count_once_however_many_pods_share_the_claim_and_admin_access_never() -> None:
+    whole = claim(result("gpu-0"), result("gpu-1"), result("gpu-2", adminAccess=True))
+    assert gpus(fleet_of(claiming("web-0", "a"), a=whole)) == [2.0]
+    shared = claim(result("gpu-0"), users=("uid-web-0", "uid-web-1"))
+    assert sum(gpus(fleet_of(claiming("web-0", "a"), claiming("web-1", "a"), a=shared))) == pytest.approx(1)
+
+
 def test_T18_gpus_that_only_dcgm_sees_are_paid_for() -> None:
     """A privileged container without a limit holds GPUs all the same."""
     hidden = SimPod(name="a", gpus=8.0)
@@ -190,6 +199,12 @@ def test_T20_a_built_in_price_names_its_source_its_day_and_that_it_is_a_placehol
 def test_T20_a_price_of_nothing_or_730_times_off_is_refused_and_falls_through_to_no_other(price: str) -> None:
     found = ask(priced(price))
     assert isinstance(found.per_gpu_hour, Missing)
+    assert found.problem is PriceProblem.PRICE_OUT_OF_BOUNDS
+
+
+@pytest.mark.parametrize("price", ["0", "-3", "NaN"])
+def test_T20_a_price_of_nothing_is_refused_in_every_currency(price: str) -> None:
+    found = ask(replace(priced(price), currency="EUR"))
     assert found.problem is PriceProblem.PRICE_OUT_OF_BOUNDS
 
 
