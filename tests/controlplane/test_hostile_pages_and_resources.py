@@ -109,7 +109,7 @@ def _pages(target: str) -> dict[str, tuple[str, Act]]:
             "Malformed",
             say(hostile.with_line(PAGE, PROMPT.encode() + b'{engine="\xff\xfe"} 5')),
         ),
-        "is-of-another-engine": ("NoEngineMetrics", say(OTHER_ENGINE)),
+        "is-of-another-engine": ("OtherSystem", say(OTHER_ENGINE)),
         "is-no-http": ("Unreachable", hostile.say_raw(b"SSH-2.0-OpenSSH_9.6\r\n")),
     }
 

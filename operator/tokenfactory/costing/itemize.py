@@ -104,6 +104,7 @@ def _pod(uid: str, parts: list[TrackView], prices: Prices, *, fallback: Decimal 
         prefill_seconds=_total(parts, Signal.PREFILL_SECONDS),
         decode_seconds=_total(parts, Signal.DECODE_SECONDS),
         inter_token_seconds=_total(makers, Signal.INTER_TOKEN_SECONDS),
+        made_tokens=sum(part.made for part in makers),
         accepted_tokens=accepted_tokens(part for part in makers if part.track.read_at is not None),
         loaded_tokens=loaded_tokens(parts) or 0.0,
         estimated=any(part.estimated for part in parts),

@@ -109,7 +109,8 @@ def _per_user(window: WindowView, count: Counted, known: Knower) -> Measure[floa
     decoding = sum(part.total(Signal.INTER_TOKEN_SECONDS) for part in parts)
     if decoding <= 0 or not count.enough:
         return Missing(Absence.NO_TRAFFIC)
-    return known(count.tokens.output / decoding, "output tokens/s of one decoding sequence")
+    made = sum(part.made for part in parts)
+    return known(made / decoding, "output tokens/s of one decoding sequence")
 
 
 def _concurrency(pace: Pace, known: Knower) -> Measure[float]:

@@ -49,6 +49,12 @@ class TrackView:
         return signal in self.track.families
 
     @property
+    def made(self) -> float:
+        """Output tokens as they were made, where the page counts them so: what decoding seconds go with."""
+        live = Signal.STEP_OUTPUT_TOKENS
+        return self.total(live if self.has(live) else Signal.OUTPUT_TOKENS)
+
+    @property
     def drafts(self) -> float | None:
         """Steps of speculation; SGLang counts them where it verifies them. None: not counted."""
         for signal in (Signal.DRAFTS, Signal.VERIFY_CALLS):

@@ -35,7 +35,7 @@ def prove_disaggregation(exhibit: Exhibit) -> Proof:
 def _prove_prefill(exhibit: Exhibit) -> Proof:
     """A sender shows its transfers. Where only the receiver counts, traffic of a prefill's kind is enough."""
     seen = exhibit.evidence
-    if seen is not None and _has_moved(seen):
+    if seen is not None and _has_moved(exhibit, seen):
         return _active(exhibit, "transfers to decode replicas")
     if not exhibit.said and not exhibit.opaque:
         return missing(exhibit)
@@ -71,9 +71,11 @@ def _follow_senders(exhibit: Exhibit, seen: EngineEvidence) -> Proof:
     return _active(exhibit, "prompts that it did not compute itself")
 
 
-def _has_moved(seen: EngineEvidence) -> bool:
-    """SGLang up to 0.5.9 has gauges of the last transfers instead of counters."""
-    return (seen.transfers or 0.0) > 0 or (seen.transfers is None and (seen.transfer_gauge or 0.0) > 0)
+def _has_moved(exhibit: Exhibit, seen: EngineEvidence) -> bool:
+    """SGLang up to 0.5.9 has a gauge of the last transfers, no counter: stale without traffic (T12)."""
+    if seen.transfers is not None:
+        return seen.transfers > 0
+    return exhibit.busy and (seen.transfer_gauge or 0.0) > 0
 
 
 def _has_received(exhibit: Exhibit, seen: EngineEvidence) -> bool:

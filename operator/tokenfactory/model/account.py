@@ -13,7 +13,8 @@ class PodAccount:
     """One pod's part of the window. Money None: its GPUs have no price, or the split is not known.
 
     Tokens are counted once (docs/cost-model.md §3): a prefill pod has no input or output of its own, a decode
-    pod no cached input. `gpus` and `present` are now; everything else is of the window.
+    pod no cached input. `made_tokens` are output tokens as they were made, where the engine counts them so.
+    `gpus` and `present` are now; everything else is of the window.
     """
 
     pod_uid: str
@@ -35,6 +36,7 @@ class PodAccount:
     prefill_seconds: float
     decode_seconds: float
     inter_token_seconds: float
+    made_tokens: float
     accepted_tokens: float
     loaded_tokens: float
     estimated: bool

@@ -200,7 +200,7 @@ OTHERS = (
         path="throughput.tokensPerSecondPerUser",
         pick=lambda e, _: e.throughput.per_user,
         unit="output tokens/s of one sequence",
-        text="outputTokens ÷ interTokenSeconds",
+        text="outputTokensAsMade ÷ interTokenSeconds",
         section="§15",
     ),
     Formula(

@@ -244,6 +244,11 @@ def test_the_cached_input_of_a_pair_is_its_prefill_sides() -> None:
     assert share == pytest.approx(116288 / 624717, rel=1e-3)
 
 
+def test_the_speed_of_a_sequence_goes_with_the_tokens_as_they_are_made() -> None:
+    status = status_of(sglang("0.5.23-plain"))
+    assert float(status["throughput"]["tokensPerSecondPerUser"]) == pytest.approx(54807 / 1081.56, rel=5e-4)
+
+
 def test_half_a_pair_is_no_pair() -> None:
     assert row_of(status_of(PAIR[1]), PD)["state"] == "Missing"
 

@@ -479,6 +479,11 @@ PAIRS = {
         {"transfer_gauge": 0.0, **SG},
         S.ACTIVE,
     ),
+    "SGLang up to 0.5.9: a gauge without traffic proves nothing (T12)": (
+        {"transfer_gauge": 9.6, **SG, **IDLE},
+        {**SG, **IDLE},
+        S.UNKNOWN,
+    ),
     "SGLang: decode computes its prompts itself": (
         {"transfers": 210.0, **SG},
         {"computed_prompt_tokens": 8000.0, **SG},
