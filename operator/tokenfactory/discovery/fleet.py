@@ -10,7 +10,7 @@ from tokenfactory.discovery.claims import devices_held
 from tokenfactory.discovery.configmaps import configure
 from tokenfactory.discovery.engines import Access, Shape, access_to, appear, follow, shape_of
 from tokenfactory.discovery.exporters import find_exporters
-from tokenfactory.discovery.gpus import gpus_held
+from tokenfactory.discovery.gpus import gpus_held, turns_of
 from tokenfactory.discovery.groups import GroupKey, commands_of_leaders, complete, group_of, is_follower
 from tokenfactory.discovery.problems import list_problems
 from tokenfactory.model import (
@@ -114,7 +114,7 @@ def _replicas(
             engines.append(appear(own, pod, container))
         node = inventory.node(pod.node_name)
         gpus = gpus_held(pod, node)
-        claimed, turns = devices_held(pod, claims, product=(node.gpu_product if node else None) or "")
+        claimed, sharers = devices_held(pod, claims, product=(node.gpu_product if node else None) or "")
         gpus += claimed
         if not engines and not gpus and not pod.mounts_claims:
             continue
@@ -128,7 +128,7 @@ def _replicas(
             group="/".join(group) if group else "",
             follower=follower,
             on_node=pod.host_network or inventory.is_node_address(pod.ip),
-            turns=turns,
+            turns=max(turns_of(pod, node), sharers),
         )
 
 
