@@ -10,7 +10,7 @@ from tokenfactory.costing.window import Span
 from tokenfactory.measure import Absence, Known, Measure, Missing
 from tokenfactory.model import BoardFigures, ExporterReading, Fleet, GpuFigures, Readings
 
-LIMITS_SOURCE = "container limits and DCGM, docs/cost-model.md §4"
+LIMITS_SOURCE = "container limits, ResourceClaims and DCGM, docs/cost-model.md §4"
 DCGM_SOURCE = "DCGM"
 
 

@@ -16,8 +16,8 @@ _FINISHED = ("Succeeded", "Failed")
 class Holding:
     """The part of one GPU that DCGM shows one pod of the pool to hold.
 
-    `gpus` counts GPUs (MIG slices of 7, one of the node's time-slicing replicas). `power_share` is the part
-    of the board's energy that is the pod's; `estimated` when DCGM can't tell the sharing pods apart.
+    `gpus` counts GPUs (MIG slices of 7, one replica of time-slicing or MPS). `power_share` is the part of the
+    board's energy that is the pod's; `estimated` when DCGM can't tell the sharing pods apart.
     """
 
     uuid: str
@@ -120,9 +120,19 @@ def _holdings_of(board: Board, by_name: Mapping[tuple[str, str], Replica]) -> tu
             _slice_of(gpu) for gpu in {gpu.instance: gpu for gpu in readings if gpu.instance}.values()
         )
         if slices:
-            found.append(Holding(board.uuid, replica.pod.uid, slices, slices, tuple(readings)))
+            part = slices / replica.turns
+            found.append(
+                Holding(
+                    board.uuid,
+                    replica.pod.uid,
+                    part,
+                    part,
+                    tuple(readings),
+                    estimated=replica.turns > 1,
+                )
+            )
             continue
-        turns = max(replica.node.sharing if replica.node else 1, replica.turns, sharing)
+        turns = max(replica.turns, sharing)
         power = 1.0 / (sharing if sharing > 1 else turns)
         found.append(
             Holding(board.uuid, replica.pod.uid, 1.0 / turns, power, tuple(readings), estimated=turns > 1)

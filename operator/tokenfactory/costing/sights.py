@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tokenfactory.costing.gpus import count_held, holds_gpus
@@ -54,12 +55,29 @@ def list_sights(
             lead = leads.get(replica.group) if replica.group else None
             silent = _silent(replica, engines, lead=lead, ledger=ledger, now=now)
             found.append(replace(silent, facts=facts, gpus=gpus))
-        share = gpus / max(1, len(workers))
-        for engine, role in workers:
+        parts = _split(gpus, [engine for engine, _ in workers])
+        for (engine, role), part in zip(workers, parts, strict=True):
             seen = _see(replica, engine, readings=readings, ledger=ledger, now=now)
             epoch = told[seen.id].epoch if seen.id in told else ""
-            found.append(replace(seen, role=role, facts=facts, gpus=share, epoch=epoch))
+            found.append(replace(seen, role=role, facts=facts, gpus=part, epoch=epoch))
     return tuple(found)
+
+
+def _split(gpus: float, engines: Sequence[Engine]) -> list[float]:
+    """Each engine's part of its pod's GPUs: by its container's limits where all ask for one kind of GPU.
+
+    The engines of one container, and those of containers that don't all ask, share evenly.
+    """
+    within = Counter(engine.container.name for engine in engines)
+    asked = [engine.container.gpu_limits for engine in engines]
+    if len({tuple(resource for resource, _ in limits) for limits in asked}) == 1 and all(asked):
+        weights = [
+            sum(count for _, count in limits) / within[engine.container.name]
+            for engine, limits in zip(engines, asked, strict=True)
+        ]
+    else:
+        weights = [1.0] * len(engines)
+    return [gpus * weight / sum(weights) for weight in weights]
 
 
 def begin_of_new(created_at: float, ledger: Ledger | None) -> float | None:

@@ -90,6 +90,8 @@ def devices_held(pod: Pod, claims: Mapping[str, Claim], *, product: str) -> tupl
     limits ask for already (an extended resource that a claim backs) is not counted again.
     """
     gpus, turns = 0.0, 1
+    if not pod.claims:
+        return gpus, turns
     seen: set[tuple[str, str]] = set()
     limited = {resource for container in pod.containers for resource, _ in container.gpu_limits}
     for use in pod.claims:

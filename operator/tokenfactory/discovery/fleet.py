@@ -10,7 +10,7 @@ from tokenfactory.discovery.claims import devices_held
 from tokenfactory.discovery.configmaps import configure
 from tokenfactory.discovery.engines import Access, Shape, access_to, appear, follow, shape_of
 from tokenfactory.discovery.exporters import find_exporters
-from tokenfactory.discovery.gpus import gpus_held
+from tokenfactory.discovery.gpus import gpus_held, turns_of
 from tokenfactory.discovery.groups import GroupKey, commands_of_leaders, complete, group_of, is_follower
 from tokenfactory.discovery.problems import list_problems
 from tokenfactory.model import (
@@ -106,7 +106,8 @@ def _replicas(
     for pod in pods:
         if pod.phase in FINISHED or not pod.node_name:
             continue
-        group, follower = group_of(pod.labels), is_follower(pod.labels)
+        group = group_of(pod.labels)
+        follower = is_follower(pod.labels, group)
         engines = []
         for container, shape in _shapes(pod, access, shapes):
             alike = (group, container.command + container.args) in leading
@@ -114,7 +115,7 @@ def _replicas(
             engines.append(appear(own, pod, container))
         node = inventory.node(pod.node_name)
         gpus = gpus_held(pod, node)
-        claimed, turns = devices_held(pod, claims, product=(node.gpu_product if node else None) or "")
+        claimed, sharers = devices_held(pod, claims, product=(node.gpu_product if node else None) or "")
         gpus += claimed
         if not engines and not gpus and not pod.mounts_claims:
             continue
@@ -124,17 +125,17 @@ def _replicas(
             gpus=gpus,
             product=node.gpu_product if node else None,
             engines=tuple(engines),
-            shared_with=sharing(pod),
+            shared_with=sharing(pod, group),
             group="/".join(group) if group else "",
             follower=follower,
             on_node=pod.host_network or inventory.is_node_address(pod.ip),
-            turns=turns,
+            turns=max(turns_of(pod, node), sharers),
         )
 
 
 def _sharing(
     pods: Iterable[Pod], neighbours: Sequence[tuple[str, LabelSelector]]
-) -> Callable[[Pod], tuple[str, ...]]:
+) -> Callable[[Pod, GroupKey | None], tuple[str, ...]]:
     """Which other pools count a pod, too: those that select it or a pod of its group."""
     by_group: dict[GroupKey, set[str]] = {}
 
@@ -146,8 +147,7 @@ def _sharing(
         if group is not None:
             by_group.setdefault(group, set()).update(direct(pod))
 
-    def sharing(pod: Pod) -> tuple[str, ...]:
-        group = group_of(pod.labels)
+    def sharing(pod: Pod, group: GroupKey | None) -> tuple[str, ...]:
         return tuple(sorted(by_group.get(group, ()) if group else direct(pod)))
 
     return sharing

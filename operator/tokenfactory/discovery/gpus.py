@@ -19,6 +19,26 @@ def gpus_held(pod: Pod, node: Node | None) -> float:
     )
 
 
+def turns_of(pod: Pod, node: Node | None) -> int:
+    """How many pods take turns on a GPU, or MIG device, of the pod, by the node's replicas.
+
+    A pod without limits may be on any GPU of its node.
+    """
+    if node is None:
+        return 1
+    resources = {resource for container in pod.containers for resource, _ in container.gpu_limits}
+    if not resources:
+        return node.sharing
+    return max(
+        _replicas(node, resource)
+        if resource.startswith(MIG_PREFIX)
+        else node.sharing
+        if resource.startswith(NVIDIA)
+        else 1
+        for resource in resources
+    )
+
+
 def holds_nvidia(pod: Pod) -> bool:
     """Whether dcgm-exporter can see GPUs of this pod."""
     return (

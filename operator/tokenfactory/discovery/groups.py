@@ -56,9 +56,8 @@ def group_of(labels: Mapping[str, str]) -> GroupKey | None:
     return None
 
 
-def is_follower(labels: Mapping[str, str]) -> bool:
-    """Whether the labels say that another pod of the group leads."""
-    group = group_of(labels)
+def is_follower(labels: Mapping[str, str], group: GroupKey | None) -> bool:
+    """Whether the labels say that another pod of its group leads."""
     if group is None:
         return False
     kind = next(kind for kind in KINDS if kind.name == group[0])
@@ -90,6 +89,6 @@ def commands_of_leaders(pods: Iterable[Pod]) -> frozenset[tuple[GroupKey, tuple[
     return frozenset(
         (group, container.command + container.args)
         for pod in pods
-        if (group := group_of(pod.labels)) is not None and not is_follower(pod.labels)
+        if (group := group_of(pod.labels)) is not None and not is_follower(pod.labels, group)
         for container in pod.containers
     )

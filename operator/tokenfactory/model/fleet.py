@@ -213,7 +213,7 @@ class Replica:
 
     `on_node`: it is on the host network, or its status shows a node's address.
     `gpus` is what its limits ask for and its claims were given (shares as fractions). `turns` is how many
-    pods share a claimed GPU at most. `product` is None when no label tells.
+    pods take turns on one of them, or share a claim of it, at most. `product` is None when no label tells.
     `group` is the same for all pods of a multi-node group (empty: no such group); of those, the `follower`s
     hold GPUs of an engine that another pod serves.
     """

@@ -18,7 +18,7 @@ NODE = "node-of-a"
 def a(gpus: float = 2.0, name: str = "a", *, sharing: int = 1) -> Replica:
     found = replica(SimPod(name=name, gpus=gpus), T0)
     node = replace(found.node, name=NODE, sharing=sharing) if found.node else None
-    return replace(found, node=node, pod=replace(found.pod, node_name=NODE))
+    return replace(found, node=node, turns=sharing, pod=replace(found.pod, node_name=NODE))
 
 
 def gpu(uuid: str, pod: str = "a", **fields: object) -> GpuReading:
@@ -67,6 +67,18 @@ def test_time_sliced_pods_split_the_board_and_say_that_it_is_a_guess() -> None:
 
 def test_the_only_labelled_pod_of_a_shared_gpu_does_not_get_all_of_it() -> None:
     assert observed(page(gpu("0")), a(1 / 3, sharing=3)) == pytest.approx({"a": 1 / 3})
+
+
+def test_a_shared_mig_slice_is_not_the_whole_slice_of_one_pod() -> None:
+    """Two pods take turns on each slice; the page names one of them."""
+    slices = page(gpu("0", "a", instance="7", profile="1g.18gb"))
+    assert observed(slices, a(1 / 14, sharing=2)) == pytest.approx({"a": 1 / 14})
+
+
+def test_a_pod_on_a_shared_claim_is_not_counted_for_all_of_its_gpus() -> None:
+    """Two pods share a claim of two GPUs; the page names one of them."""
+    shared = page(gpu("0"), gpu("1"))
+    assert observed(shared, a(1.0, sharing=2), a(1.0, "b", sharing=2)) == pytest.approx({"a": 1.0})
 
 
 def test_a_page_without_pod_labels_is_the_pools_only_when_it_holds_every_gpu() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.discovery.kube import node, pod
-from tokenfactory.discovery.gpus import gpus_held
+from tokenfactory.discovery.gpus import gpus_held, turns_of
 from tokenfactory.model import Node
 
 
@@ -73,6 +73,28 @@ def test_limits_are_counted_in_physical_gpus(
 ) -> None:
     held = gpus_held(pod(container={"resources": {"limits": limits}}), node(**labels))
     assert held == pytest.approx(gpus, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("limits", "labels", "turns"),
+    [
+        pytest.param({"nvidia.com/gpu": "1"}, {"nvidia_replicas": "4"}, 4, id="a time-sliced GPU"),
+        pytest.param({"nvidia.com/gpu.shared": "1"}, {"nvidia_replicas": "4"}, 4, id="a renamed one"),
+        pytest.param({"nvidia.com/gpu": "1"}, {}, 1, id="a whole GPU"),
+        pytest.param(
+            {"nvidia.com/mig-1g.10gb": "1"},
+            {"nvidia_replicas": "4", "nvidia.com/mig-1g.10gb.replicas": "2"},
+            2,
+            id="a slice has replicas of its own",
+        ),
+        pytest.param({"nvidia.com/mig-1g.10gb": "1"}, {"nvidia_replicas": "4"}, 1, id="an unshared slice"),
+        pytest.param({"amd.com/gpu": "1"}, {"nvidia_replicas": "4"}, 1, id="an AMD GPU"),
+        pytest.param({}, {"nvidia_replicas": "4"}, 4, id="no limits on a node that shares"),
+    ],
+)
+def test_how_many_pods_take_turns(limits: dict[str, str], labels: dict[str, str], turns: int) -> None:
+    found = turns_of(pod(container={"resources": {"limits": limits}}), node(**labels))
+    assert found == turns
 
 
 def test_containers_and_sidecars_add_up() -> None:
