@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tokenfactory.cli.main import app
+from tokenfactory.cli.main import build
 from tokenfactory.errors import UnreadableInput
 from tokenfactory.model import Role
 from tokenfactory.runtime.movie import Cast, in_movie, read_movie
@@ -137,6 +137,6 @@ def test_what_can_not_be_replayed_says_why(tmp_path: Path, options: list[str], t
     (tmp_path / "pools.yaml").write_text(POOLS)
     given = [str(tmp_path / "pools.yaml") if word == "POOLS" else word for word in options]
     movie = written(tmp_path, {"args": [[]]}, shot(0), shot(5))
-    done = CliRunner().invoke(app, ["once", "--replay", str(movie), *given])
+    done = CliRunner().invoke(build(["once"]), ["once", "--replay", str(movie), *given])
     assert done.exit_code == 2
     assert text in done.stderr
