@@ -316,6 +316,8 @@ def _turn(seen: Observation, watch: Watch, past: tuple[Piece, ...], view: _View)
         until=2 * window,
         now=now,
     )
+    if watch.collapse.open and not collapse.open and degraded.good_since is not None:
+        collapse = watch.collapse  # both are on their way out: one transition, not two
     stall = turn(
         watch.stall,
         bad=seen.stuck_share >= STUCK_SHARE,

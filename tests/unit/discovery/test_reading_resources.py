@@ -225,3 +225,22 @@ def test_an_unreadable_selector_of_a_referenced_pool_selects_nothing(spec: Any) 
 def test_a_label_that_can_not_be_read_does_not_widen_the_selection() -> None:
     spec = {"selector": {"matchLabels": {"app": "web", "tier": 7}}}
     assert read_referenced_pool({"spec": spec}).selector.matches({"app": "web"}) is False
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("7f3a91c2", "7f3a91c2"),
+        ("7f3", ""),
+        ("7F3A91C2", ""),
+        ("a; b", ""),
+        ("a" * 65, ""),
+        (7, ""),
+        (None, ""),
+    ],
+)
+def test_the_annotation_that_accepts_a_baseline_is_an_epoch_or_nothing(written: Any, read: str) -> None:
+    metadata = {**METADATA, "annotations": {"tokenfactory.dev/accept-baseline": written}}
+    pool = read_pool({"metadata": metadata, "spec": {"selector": {"matchLabels": {"a": "b"}}}})
+    assert isinstance(pool, Pool)
+    assert pool.accept_baseline == read

@@ -119,8 +119,7 @@ def test_a_collapse_clears_above_its_edge_held_for_two_windows() -> None:
         return Moment(100.0 if now < LEARNED + 600 else 245.0, 16.0, waiting=9.0)
 
     _, verdicts = play(recovers, start=LEARNED, end=LEARNED + 2400.0, memory=learned())
-    assert states(verdicts)[:2] == ["Healthy", "ThroughputCollapsed"]
-    assert states(verdicts)[-1] == "Healthy"
+    assert states(verdicts) == ["Healthy", "ThroughputCollapsed", "Healthy"]
     cleared = first(verdicts, "Healthy", since=LEARNED + 600) - LEARNED - 600
     assert 2 * 300 <= cleared <= 3.2 * 300
 
@@ -343,3 +342,12 @@ def test_nothing_is_learned_while_engines_stall() -> None:
     memory, _ = play(lambda _: Moment(50.0, 16.0, moving=False), start=0.0, end=600.0, memory=None)
     assert memory is not None
     assert memory.baselines == ()
+
+
+@pytest.mark.parametrize("windows", [50, 200])
+def test_a_decline_so_slow_that_each_hour_looks_normal_is_not_learned_as_normal(windows: int) -> None:
+    def declines(now: float) -> Moment:
+        return Moment(250.0 * (1 - 0.5 * min(1.0, (now - LEARNED) / (300 * windows))), 16.0)
+
+    _, verdicts = play(declines, start=LEARNED, end=LEARNED + 300 * windows, memory=learned(), step=60.0)
+    assert states(verdicts) == ["Healthy", "EfficiencyDegraded"]

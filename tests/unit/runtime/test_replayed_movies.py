@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from tokenfactory.cli.main import build
 from tokenfactory.errors import UnreadableInput
 from tokenfactory.model import Role
 from tokenfactory.runtime.movie import Cast, in_movie, read_movie
@@ -115,3 +117,26 @@ def test_once_prints_one_line_for_each_frame_time() -> None:
     assert lines[0]["t"] == 0.0
     assert lines[40]["status"]["cost"]["perGPUHour"] == "1.41"
     assert lines[40]["status"]["windowSeconds"] == 30
+
+
+POOLS = "\n---\n".join(
+    f"apiVersion: tokenfactory.dev/v1alpha1\nkind: InferencePool\nmetadata: {{name: {name}}}\n"
+    "spec: {selector: {matchLabels: {a: b}}}"
+    for name in ("one", "two")
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--roles", "0=router"], "--roles is a list like 0=prefill,1=decode"),
+        (["-f", "POOLS"], "-f holds several"),
+    ],
+)
+def test_what_can_not_be_replayed_says_why(tmp_path: Path, options: list[str], text: str) -> None:
+    (tmp_path / "pools.yaml").write_text(POOLS)
+    given = [str(tmp_path / "pools.yaml") if word == "POOLS" else word for word in options]
+    movie = written(tmp_path, {"args": [[]]}, shot(0), shot(5))
+    done = CliRunner().invoke(build(["once"]), ["once", "--replay", str(movie), *given])
+    assert done.exit_code == 2
+    assert text in done.stderr
