@@ -29,6 +29,7 @@ from tokenfactory.judgement.judge import (
     judge_invalid,
     judge_stalled,
     judge_suspended,
+    pause,
 )
 from tokenfactory.model import (
     Economics,
@@ -131,16 +132,16 @@ class Line:
         """One cycle of one pool. Raises Unavailable when the API server can't be asked for what it needs."""
         pool = order.resource
         if isinstance(pool, InvalidPool):
-            return self._close(order, judge_invalid(pool))
+            return self._pause(order, judge_invalid(pool), memory)
         order = replace(order, terms=await self._price(order.terms))
         referenced = await self._refer(pool)
         if isinstance(referenced, FleetProblem):
             quote = quote_fleet(pool, order.terms, Fleet())
-            return self._close(order, judge_stalled(pool, referenced, quote))
+            return self._pause(order, judge_stalled(pool, referenced, quote), memory)
         fleet = await self._discover(order, pool, referenced)
         if pool.suspend:
             quote = quote_fleet(pool, order.terms, fleet)
-            return self._close(order, judge_suspended(pool, order.terms, quote))
+            return self._pause(order, judge_suspended(pool, order.terms, quote), memory)
         with self._watch.stage("inspect"):
             inspected = inspect(fleet)
             if not order.withheld:
@@ -207,6 +208,11 @@ class Line:
         if server is None:
             return terms
         return replace(terms, node_prices=await self._sources.node_prices(server))
+
+    def _pause(self, order: Order, verdict: Verdict, memory: Memory) -> Outcome:
+        """A cycle that looks at no engine: what the judge learned is kept for when it looks again."""
+        outcome = self._close(order, verdict)
+        return replace(outcome, memory=replace(outcome.memory, judge=pause(memory.judge)))
 
     async def _refer(self, pool: Pool) -> ReferencedPool | FleetProblem | None:
         if pool.pool_ref is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import yaml
 
 from tests.support.installed import MANIFESTS, kustomize
 from tests.support.rights import Right, missing, rights_granted, rights_used, unused
+from tests.support.scenes import figure
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.audit import Audit, AuditEvent
 from tokenfactory.sandbox.fleet import GB300, NAMESPACE
@@ -105,12 +107,19 @@ def requests(assets: Assets) -> Iterator[tuple[AuditEvent, ...]]:
         scene.cluster.apply(BY_REFERENCE)
         use_a_config_map(scene)
         use_a_claim(scene)
-        scene.start_operator()
+        operator = scene.start_operator()
         scene.wait_for(
             "all that is required is active",
             lambda: scene.condition(PLAN.name, "OptimizationsActive").get("status") == "True",
         )
         scene.kubectl("patch", "tfpool", PLAN.name, "-n", NAMESPACE, "--type=merge", "-p", UNFULFILLED)
+        scene.wait_for("a full window", lambda: scene.status(PLAN.name).get("windowSeconds"))
+        operator.stop()
+        operator.start()
+        scene.wait_for("it leads again", lambda: "tokenfactory_leader 1.0" in operator.get("/metrics")[1])
+        scene.wait_for("a window to learn from", lambda: figure(operator, "cost_per_hour", PLAN.name))
+        time.sleep(scene.window_seconds + 15)
+        operator.stop()
         granted = shipped()
         with contextlib.suppress(SceneFailed):
             scene.wait_for(

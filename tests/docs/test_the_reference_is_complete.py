@@ -28,6 +28,7 @@ from tokenfactory.runtime.settings import Settings
 METRICS = read("docs/reference/metrics.md")
 SETTINGS = read("docs/reference/settings.md")
 QUICKSTART = read("docs/quickstart.md")
+JUDGE = read("docs/judge.md")
 
 Shape = tuple[str, frozenset[str]]
 
@@ -85,6 +86,11 @@ def test_the_reference_of_the_metrics_is_what_the_code_renders() -> None:
 
 def test_every_family_has_a_unit_and_no_unit_is_without_its_family() -> None:
     assert set(UNITS) == {*COUNTERS, *GAUGES}
+
+
+def test_every_cause_has_a_row_that_explains_it() -> None:
+    explained = [name for row in rows(section(JUDGE, "## Causes")) for name in codes(row[0])]
+    assert sorted(explained) == sorted(cause.value for cause in Cause)
 
 
 def test_every_cause_basis_and_outcome_of_a_write_is_in_the_reference() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenfactory.sandbox.audit import AuditEvent
+
+_NUMBER = re.compile(r"-\d+$")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,9 +77,15 @@ def missing(granted: Iterable[Right], used: Iterable[Right]) -> tuple[Right, ...
 
 
 def unused(granted: Iterable[Right], used: Iterable[Right]) -> tuple[Right, ...]:
-    """Rights that cover no request."""
-    requests = tuple(used)
-    return tuple(sorted(right for right in granted if not any(right.covers(one) for one in requests)))
+    """Rights that cover no request. Numbered names (`memory-0`, `memory-1` …) are one right together."""
+    requests, rights = tuple(used), tuple(granted)
+    idle = [right for right in rights if not any(right.covers(one) for one in requests)]
+    families = {_family(right) for right in rights if right not in idle and _NUMBER.search(right.name)}
+    return tuple(sorted(right for right in idle if _family(right) not in families))
+
+
+def _family(right: Right) -> Right:
+    return replace(right, name=_NUMBER.sub("-N", right.name))
 
 
 def _key(role: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -128,11 +128,11 @@ def _begin_anew(engine: Engine) -> None:
 
 
 def writes(scene: Scene) -> tuple[AuditEvent, ...]:
-    """What the operator wrote, refused writes included. Renewals of its lease and reviews apart."""
+    """What the operator wrote, refused writes included. Its own Lease and memory, and reviews, apart."""
     return tuple(
         event
         for event in scene.plane.audit_events()
         if event.user == USER
         and event.verb not in ("get", "list", "watch")
-        and event.resource not in ("", "leases")
+        and event.resource not in ("", "leases", "configmaps")
     )

@@ -21,17 +21,26 @@ from tokenfactory.sandbox.fleet import DEMO, WRONG
 from tokenfactory.sandbox.operator_process import OperatorProcess
 from tokenfactory.sandbox.referee import Check, Referee
 from tokenfactory.sandbox.scene import Scene
-from tokenfactory.sandbox.truth import state_truth
+from tokenfactory.sandbox.story import Story
+from tokenfactory.sandbox.truth import state_truth_now
 
 REFRESH_SECONDS = 5.0
+EVENTS_SHOWN = 2
+THE_END = "the end: found, priced, explained, mended"
 
 
 def demo(
     duration: Annotated[
-        float, typer.Option(help="seconds from the operator's first scrape to the verdict; 0: until Ctrl-C")
+        float, typer.Option(help="seconds from the operator's first scrape to the verdict; 0: no verdict")
     ] = 0.0,
+    story: Annotated[
+        bool, typer.Option("--story", help="end with the story: a rollout that goes wrong, and its rollback")
+    ] = False,
 ) -> None:
-    """Run the operator against an embedded control plane and a replayed fleet whose true rates are known."""
+    """Run the operator against an embedded control plane and a replayed fleet whose true rates are known.
+
+    Without --duration the story is told, and the fleet goes on until Ctrl-C.
+    """
     console = Console()
     assets = locate_assets()
     if assets is None:
@@ -41,31 +50,80 @@ def demo(
     try:
         with Scene(assets, DEMO, say=lambda text: console.print(f"· {text}", style="dim")) as scene:
             scene.cluster.apply(WRONG)
-            ok = _show(console, scene, scene.start_operator(), duration)
+            operator = scene.start_operator()
+            console.print(_hints(scene, operator), markup=False, highlight=False)
+            ok = _judge(console, scene, operator, duration) if duration else True
+            if story or not duration:
+                ok = tell(console, scene, Story(scene)) and ok
+            if not story and not duration:
+                _go_on(console, scene)
     except KeyboardInterrupt:
         console.print("stopped: no process and no file is left")
         return
     raise typer.Exit(0 if ok else 1)
 
 
-def _show(console: Console, scene: Scene, operator: OperatorProcess, duration: float) -> bool:
-    console.print(_hints(scene, operator), markup=False, highlight=False)
+def _judge(console: Console, scene: Scene, operator: OperatorProcess, duration: float) -> bool:
+    """Shows the fleet until the referee has compared it with the truth; whether all was right."""
     referee = Referee(scene, operator)
     while not referee.first_scrape():
         time.sleep(0.1)
     until = time.monotonic() + duration
     checks: list[tuple[Check, ...]] = []
     judging = threading.Thread(target=lambda: checks.append(referee.judge(until=until)), daemon=True)
-    if duration:
-        judging.start()
+    judging.start()
     with _screen(console) as screen:
-        while not duration or judging.is_alive():
-            screen(Group(Text(scene.kubectl("get", "inferencepools", "-A")), _truth_table(scene)))
-            judging.join(REFRESH_SECONDS) if duration else time.sleep(REFRESH_SECONDS)
+        while judging.is_alive():
+            screen(_fleet_view(scene))
+            judging.join(REFRESH_SECONDS)
     if not checks:
         return False
     console.print(_verdict_table(checks[0]))
     return all(check.ok for check in checks[0])
+
+
+def tell(console: Console, scene: Scene, story: Story) -> bool:
+    """Shows the fleet and the story until it is over; whether it went as told."""
+    advancing = threading.Thread(target=_advance, args=(story,), daemon=True)
+    advancing.start()
+    with _screen(console) as screen:
+        while advancing.is_alive():
+            screen(Group(_story_view(story), _fleet_view(scene)))
+            advancing.join(REFRESH_SECONDS)
+        screen(Group(_story_view(story), _fleet_view(scene)))
+    told = story.over and not story.failed
+    console.print(THE_END if told else f"not as it should be told: {story.failed or 'it broke off'}")
+    return told
+
+
+def _advance(story: Story) -> None:
+    while not story.over:
+        story.advance()
+        time.sleep(1.0)
+
+
+def _go_on(console: Console, scene: Scene) -> None:
+    with _screen(console) as screen:
+        while True:
+            screen(_fleet_view(scene))
+            time.sleep(REFRESH_SECONDS)
+
+
+def _fleet_view(scene: Scene) -> RenderableType:
+    return Group(Text(scene.kubectl("get", "inferencepools", "-A")), _truth_table(scene))
+
+
+def _story_view(story: Story) -> RenderableType:
+    """What happens, in the sandbox's words, and what the operator says of it, in its own."""
+    chapter, said = story.chapter, story.tell()
+    lines = [Text(f"· {line}", style="dim") for line in story.log]
+    what = Text.assemble((f"{chapter.title}. ", "bold"), chapter.text)
+    sick = said.reason in {"ThroughputCollapsed", "EfficiencyDegraded", "EngineStalled"}
+    verdict = Text.assemble(
+        ("the operator: ", "dim"), (said.reason, "red" if sick else "green"), f" {said.message}"
+    )
+    events = [Text(f"Event: {event}", style="dim") for event in said.events[-EVENTS_SHOWN:]]
+    return Group(*lines, what, verdict, *events, Text(""))
 
 
 @contextmanager
@@ -98,7 +156,7 @@ def _truth_table(scene: Scene) -> Table:
     for column in ("pool", "$/Mtok", "tok/s/GPU", "$/h", "W"):
         table.add_column(column, justify="left" if column == "pool" else "right")
     for plan in scene.fleet.plans:
-        truth = state_truth(plan)
+        truth = state_truth_now(scene.fleet, plan)
         million = "" if truth.dollars_per_million is None else f"{truth.dollars_per_million:.4f}"
         rate = f"{truth.tokens_per_second_per_gpu:.1f}" if plan.serves else ""
         table.add_row(plan.name, million, rate, f"{truth.dollars_per_hour:.3f}", f"{truth.watts:.0f}")

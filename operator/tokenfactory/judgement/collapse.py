@@ -326,7 +326,8 @@ def _turn(seen: Observation, watch: Watch, past: tuple[Piece, ...], view: _View)
         until=window / 2,
         now=now,
     )
-    loaded = view.load is not None and view.load >= HIGH_LOAD and view.short.waiting >= QUEUE
+    full = view.load is not None and view.load >= HIGH_LOAD and value >= RECOVERED
+    loaded = full and view.short.waiting >= QUEUE
     relaxed = view.load is None or view.load < LOWER_LOAD or view.short.waiting < QUEUE / 2
     saturated = turn(watch.saturated, bad=loaded, good=relaxed, after=seen.hold, until=window, now=now)
     paged = collapse.since is not None and (

@@ -29,6 +29,7 @@ BAD = (
     DenominatorState.ENGINE_STALLED,
 )
 NAME_LENGTH = 8
+_LOSSES = (DenominatorState.EFFICIENCY_DEGRADED, DenominatorState.THROUGHPUT_COLLAPSED)
 UNWATCHED = Watch()
 
 _PAGING = (Objective.COST, Objective.TOKENS_PER_SECOND_PER_GPU)
@@ -38,6 +39,7 @@ _PAGING = (Objective.COST, Objective.TOKENS_PER_SECOND_PER_GPU)
 class Denominator:
     """The verdict on the denominator, as findings and causes need it.
 
+    `message` says what is the matter, `advice` what can be done about it ("": nothing special).
     `efficiency` is output per GPU over the pool's own level at the same concurrency, over one window;
     `prefill_efficiency` the same of the prefill role, which only explains. `since` is when the bad began,
     Unix seconds. `revision` is the epoch that is held against its predecessor's level (`reference` is the
@@ -48,6 +50,7 @@ class Denominator:
 
     state: DenominatorState
     message: str
+    advice: str = ""
     efficiency: Measure[float] = UNLEARNED
     sustained: Measure[float] = UNLEARNED
     load: Measure[float] = UNLEARNED
@@ -184,6 +187,7 @@ def _conclude(
     return Denominator(
         state=ruling.state,
         message=_say(seen, watch=watch, ruling=ruling),
+        advice=_advise(ruling),
         efficiency=LIMITED if low else _estimate(ruling.efficiency, basis, seen),
         sustained=LIMITED if low else _estimate(ruling.sustained, f"{basis}, two windows", seen),
         load=LIMITED if low else _estimate(ruling.load, "concurrency over saturation", seen),
@@ -208,7 +212,7 @@ def _say(seen: Observation, *, watch: Watch, ruling: Ruling) -> str:
                 "engines hold requests, and neither tokens nor decoding time move: look at the engines' "
                 "logs, GPU errors and the network between GPUs"
             )
-        case DenominatorState.THROUGHPUT_COLLAPSED | DenominatorState.EFFICIENCY_DEGRADED:
+        case state if state in _LOSSES:
             return _say_loss(watch, ruling)
         case DenominatorState.LOW_DEMAND:
             return "too little traffic to judge: nothing waits, and replicas idle or make few tokens"
@@ -229,11 +233,16 @@ def _say_loss(watch: Watch, ruling: Ruling) -> str:
         where = f"at {significant(concurrency, 2)} concurrent a replica"
     if not ruling.revision:
         return f"{loss} {where}, against the pool's own level"
+    name, before = ruling.revision[:NAME_LENGTH], ruling.reference[:NAME_LENGTH]
+    return f"since revision {name}, {loss} {where}, against revision {before}"
+
+
+def _advise(ruling: Ruling) -> str:
+    """What can be done about a poor rollout."""
+    if ruling.state not in _LOSSES or not ruling.revision:
+        return ""
     name = ruling.revision[:NAME_LENGTH]
-    return (
-        f"since revision {name}, {loss} {where}, against revision {ruling.reference[:NAME_LENGTH]}: roll "
-        f"back, or accept it with the annotation tokenfactory.dev/accept-baseline: {name}"
-    )
+    return f"roll back, or accept it with the annotation tokenfactory.dev/accept-baseline: {name}"
 
 
 def _price(evidence: Evidence, load: RoleLoad, ruling: Ruling) -> Measure[Decimal]:

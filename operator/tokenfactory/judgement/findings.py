@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from statistics import median
 from types import MappingProxyType
 
-from tokenfactory.judgement.denominator import Denominator
+from tokenfactory.judgement.causes import Diagnosis, Suspicion, find_slow
+from tokenfactory.judgement.denominator import Denominator, judged_load
 from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.reasons import Cause
 from tokenfactory.measure import value_of
@@ -43,6 +46,17 @@ _SICK = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why: the diagnosis of a bad state, and what is suspicious while the pool is fine."""
+
+    diagnosis: Diagnosis | None = None
+    suspicions: tuple[Suspicion, ...] = ()
+
+
+UNEXPLAINED = Reasons()
+
+
 def find(
     evidence: Evidence,
     *,
@@ -50,9 +64,12 @@ def find(
     rows: tuple[OptimizationRow, ...],
     telemetry: Condition,
     price: Condition,
+    reasons: Reasons = UNEXPLAINED,
 ) -> tuple[Finding, ...]:
     """The findings of one cycle. Costs are per hour, in the factory's currency, to 2 significant digits."""
-    found = [
+    why = tuple(_find_reasons(evidence, reasons))
+    told = {finding.cause for finding in why}
+    plain = [
         *_find_collapse(denominator),
         *_find_idle(evidence),
         *_find_optimizations(rows),
@@ -61,6 +78,7 @@ def find(
         *_find_sharing(evidence),
         *_find_unobserved(evidence),
     ]
+    found = [*why, *(finding for finding in plain if finding.cause not in told)]
     return tuple(sorted(found, key=_rank)[:MOST])
 
 
@@ -86,6 +104,33 @@ def _find_collapse(denominator: Denominator) -> Iterator[Finding]:
         message=denominator.message,
         cost_per_hour=None if lost is None else _COARSE.create_decimal(lost),
     )
+
+
+def _find_reasons(evidence: Evidence, reasons: Reasons) -> Iterator[Finding]:
+    """The likely cause of a bad state, whose cost the state's own finding has; and what is suspicious."""
+    diagnosis = reasons.diagnosis
+    if diagnosis is not None:
+        yield Finding(cause=diagnosis.suspect.cause, message=diagnosis.suspect.message)
+    for item in reasons.suspicions:
+        if item.latch.open and (diagnosis is None or item.cause is not diagnosis.suspect.cause):
+            alone = item.cause is Cause.SLOW_REPLICA and diagnosis is None
+            cost = _cost_of_slow(evidence) if alone else None
+            yield Finding(cause=item.cause, message=item.message, cost_per_hour=cost)
+
+
+def _cost_of_slow(evidence: Evidence) -> Decimal | None:
+    """The share of the cost that the slow replicas would not need at the speed of the others."""
+    load = judged_load(evidence.economics.loads)
+    if load is None:
+        return None
+    slow, _ = find_slow(load)
+    everything = sum(item.gpu_seconds for item in evidence.economics.loads)
+    peers = [item.tokens / item.gpu_seconds for item in load.replicas if item.fresh and item.gpu_seconds > 0]
+    if not slow or everything <= 0:
+        return None
+    typical = median(peers)
+    lost = sum(item.gpu_seconds - item.tokens / typical for item in slow)
+    return _share_of_cost(evidence, lost / everything)
 
 
 def _find_idle(evidence: Evidence) -> Iterator[Finding]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tokenfactory.judgement.baseline import Baseline
+from tokenfactory.judgement.causes import Diagnosis, Suspicion, diagnose, gather, suspect_while_healthy
 from tokenfactory.judgement.conditions import (
     judge_denominator_healthy,
     judge_objectives_met,
@@ -15,11 +16,13 @@ from tokenfactory.judgement.conditions import (
 )
 from tokenfactory.judgement.denominator import Watches, judge_denominator
 from tokenfactory.judgement.evidence import Evidence
-from tokenfactory.judgement.findings import find
+from tokenfactory.judgement.findings import Reasons, find
 from tokenfactory.judgement.objectives import judge_objectives
 from tokenfactory.judgement.optimizations import Mark, steady
+from tokenfactory.judgement.profile import Past, grow
 from tokenfactory.judgement.savings import credit
 from tokenfactory.judgement.telemetry_health import judge_telemetry
+from tokenfactory.judgement.watch import rest
 from tokenfactory.model import (
     Condition,
     DenominatorState,
@@ -52,8 +55,10 @@ __all__ = [
     "judge_invalid",
     "judge_stalled",
     "judge_suspended",
+    "pause",
 ]
 
+UNKNOWN_PAST = Past()
 _NOT_PROCESSED = "not judged in this cycle"
 
 
@@ -64,6 +69,17 @@ class JudgeMemory:
     watches: Watches = field(default_factory=Watches)
     baselines: tuple[Baseline, ...] = ()
     marks: tuple[Mark, ...] = ()
+    past: Past = UNKNOWN_PAST
+    diagnosis: Diagnosis | None = None
+    suspicions: tuple[Suspicion, ...] = ()
+
+
+def pause(memory: JudgeMemory | None) -> JudgeMemory | None:
+    """The memory while nothing is looked at: what was learned and what is open stay, no timer runs."""
+    if memory is None:
+        return None
+    watches = Watches(judged=rest(memory.watches.judged), prefill=rest(memory.watches.prefill))
+    return JudgeMemory(watches=watches, baselines=memory.baselines, past=Past(memory.past.profiles))
 
 
 def judge(evidence: Evidence, memory: JudgeMemory | None) -> tuple[JudgeMemory, Verdict]:
@@ -78,6 +94,16 @@ def judge(evidence: Evidence, memory: JudgeMemory | None) -> tuple[JudgeMemory, 
         baselines=before.baselines,
         objectives=objectives,
     )
+    clues = gather(evidence, denominator=denominator, rows=rows, profiles=before.past.profiles)
+    suspicions = suspect_while_healthy(
+        clues, before.suspicions, now=evidence.now, window=float(evidence.terms.window_seconds)
+    )
+    diagnosis = diagnose(clues, state=denominator.state, said=before.diagnosis, suspicions=suspicions)
+    past = Past(before.past.profiles)
+    if not suspicions:
+        past = grow(before.past, evidence, denominator=denominator, rows=rows)
+    said = (denominator.message, diagnosis.message if diagnosis is not None else "", denominator.advice)
+    denominator = replace(denominator, message="; ".join(filter(None, said)))
     telemetry, price = judge_telemetry(evidence), judge_price(evidence.economics.price)
     conditions = (
         say_ready(),
@@ -93,13 +119,28 @@ def judge(evidence: Evidence, memory: JudgeMemory | None) -> tuple[JudgeMemory, 
         denominator=denominator.state,
         denominator_message=denominator.message,
         conditions=tuple(item for item in conditions if item is not None),
-        findings=find(evidence, denominator=denominator, rows=rows, telemetry=telemetry, price=price),
+        findings=find(
+            evidence,
+            denominator=denominator,
+            rows=rows,
+            telemetry=telemetry,
+            price=price,
+            reasons=Reasons(diagnosis, suspicions),
+        ),
         objectives=objectives,
         of_baseline=denominator.efficiency,
         load=denominator.load,
         baseline_lost=denominator.baseline_lost,
     )
-    return JudgeMemory(watches=watches, baselines=baselines, marks=marks), verdict
+    memory = JudgeMemory(
+        watches=watches,
+        baselines=baselines,
+        marks=marks,
+        past=past,
+        diagnosis=diagnosis,
+        suspicions=suspicions,
+    )
+    return memory, verdict
 
 
 def judge_invalid(invalid: InvalidPool) -> Verdict:

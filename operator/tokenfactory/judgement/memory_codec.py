@@ -12,6 +12,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from tokenfactory.judgement.baseline import (
@@ -26,13 +27,14 @@ from tokenfactory.judgement.baseline import (
 )
 from tokenfactory.judgement.denominator import Watches
 from tokenfactory.judgement.judge import JudgeMemory
+from tokenfactory.judgement.profile import PROFILES_KEPT, Asked, Past, Profile, Trait
 from tokenfactory.judgement.watch import Latch, Watch
-from tokenfactory.model import Role
+from tokenfactory.model import OptimizationName, Role
 
 VERSION = 1
 LONGEST = 64 * 1024
 MOST_BASELINES = 12
-WINDOWS_BETWEEN_SAVES = 12
+NEWS = 0.1
 
 _SCALE, _ZERO = 1024, 32768
 _ROLES = frozenset({Role.AGGREGATED.value, Role.PREFILL.value, Role.DECODE.value})
@@ -40,6 +42,7 @@ _EPOCH = re.compile(r"[0-9a-zA-Z]{0,64}", re.ASCII)
 _PRODUCT = re.compile(r"[\x20-\x7e]{0,128}", re.ASCII)
 
 T = TypeVar("T")
+Knots = tuple[tuple[float, float], ...]
 
 
 class _Garbage(ValueError):
@@ -53,6 +56,7 @@ def encode(memory: JudgeMemory) -> str:
         "j": _encode_watch(memory.watches.judged),
         "p": _encode_watch(memory.watches.prefill),
         "b": [_encode_baseline(item) for item in memory.baselines[:MOST_BASELINES]],
+        "h": [_encode_profile(item) for item in memory.past.profiles[:PROFILES_KEPT]],
     }
     return json.dumps(document, separators=(",", ":"))
 
@@ -68,20 +72,29 @@ def decode(text: str) -> JudgeMemory | None:
         return JudgeMemory(
             watches=Watches(judged=_decode_watch(document["j"]), prefill=_decode_watch(document["p"])),
             baselines=_each(document["b"], _decode_baseline, most=MOST_BASELINES),
+            past=Past(_each(document.get("h", []), _decode_profile, most=PROFILES_KEPT)),
         )
     except (ValueError, TypeError, KeyError, AttributeError, struct.error, RecursionError, OverflowError):
         return None
 
 
-def is_worth_saving(
-    saved: JudgeMemory | None, memory: JudgeMemory, *, window: float, saved_at: float, now: float
-) -> bool:
-    """At once when a latch opened or closed or an epoch came or was accepted; else every 12 windows."""
+def is_worth_saving(saved: JudgeMemory | None, memory: JudgeMemory) -> bool:
+    """Whether a latch turned, an epoch came or was accepted, or a level is new or moved by a tenth."""
     if saved is None:
-        return bool(memory.baselines)
+        return any(item.accepted for item in memory.baselines)
     if _outline(saved) != _outline(memory):
         return True
-    return saved.baselines != memory.baselines and now - saved_at >= WINDOWS_BETWEEN_SAVES * window
+    known = {(item.epoch, item.role, item.product): item.knots for item in saved.baselines}
+    return any(
+        _has_moved(known[item.epoch, item.role, item.product], item.knots) for item in memory.baselines
+    )
+
+
+def _has_moved(before: Knots, after: Knots) -> bool:
+    if len(before) != len(after):
+        return True
+    levels = zip(before, after, strict=True)
+    return any(abs(new - old) > NEWS * old for (_, old), (_, new) in levels)
 
 
 def _outline(memory: JudgeMemory) -> object:
@@ -117,6 +130,30 @@ def _decode_watch(document: Any) -> Watch:
         shown=shown,
         acknowledged=_text(document.get("a", ""), _EPOCH),
     )
+
+
+def _encode_profile(item: Profile) -> dict[str, Any]:
+    return {
+        "e": item.epoch,
+        "l": round(item.at, 1),
+        "t": {trait.value: float(f"{value:.4g}") for trait, value in item.traits.items()},
+        "o": [[name.value, flag] for name, flag in item.active],
+    }
+
+
+def _decode_profile(document: Any) -> Profile:
+    traits = document["t"]
+    return Profile(
+        epoch=_text(document["e"], _EPOCH),
+        at=_number(document["l"]),
+        traits=MappingProxyType({Trait(name): _number(value) for name, value in traits.items()}),
+        active=_each(document["o"], _decode_asked, most=len(OptimizationName)),
+    )
+
+
+def _decode_asked(pair: Any) -> Asked:
+    name, flag = pair
+    return OptimizationName(name), _text(flag, _PRODUCT)
 
 
 def _encode_baseline(item: Baseline) -> dict[str, Any]:

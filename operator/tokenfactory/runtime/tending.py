@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import structlog
 from tokenfactory.cycle import Case, Line, Memory, Order, Outcome, close_with_bug, explain_case, keep_case
 from tokenfactory.discovery.terms import resolve
 from tokenfactory.errors import Unavailable
+from tokenfactory.judgement.judge import JudgeMemory
 from tokenfactory.model import Factory, Pool, PoolKey, Resource, Terms
 from tokenfactory.runtime.desk import Desk, SeenPool
 from tokenfactory.runtime.kube import ApiError
@@ -26,6 +27,12 @@ class CycleMeter(Protocol):
     def observe_cycle(self, seconds: float) -> None: ...
 
     def count_bug(self) -> None: ...
+
+
+class Recollection(Protocol):
+    """What earlier terms of leadership learned."""
+
+    def recall(self, uid: str) -> JudgeMemory | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +55,7 @@ class Tending:
         rollup: Rollup,
         meter: CycleMeter,
         *,
+        past: Recollection,
         clock: Callable[[], float],
         limits: TendingLimits,
     ) -> None:
@@ -56,6 +64,7 @@ class Tending:
         self._publisher = publisher
         self._rollup = rollup
         self._meter = meter
+        self._past = past
         self._clock = clock
         self._limits = limits
         self._targets: dict[str, int] = {}
@@ -78,6 +87,14 @@ class Tending:
             await self.scheduler.stop()
             for uid, key in self._keys.items():
                 self._publisher.forget(uid, key)
+
+    def memories(self) -> Mapping[str, JudgeMemory | None]:
+        """What the judge knows of every pool that is there, by UID; None: not judged yet."""
+        return {uid: self._memories.get(uid, Memory()).judge for uid in self._desk.uids()}
+
+    def _memory(self, uid: str) -> Memory:
+        known = self._memories.get(uid)
+        return Memory(judge=self._past.recall(uid)) if known is None else known
 
     def _heard(self, uid: str) -> None:
         if self._desk.pool(uid) is not None:
@@ -109,7 +126,7 @@ class Tending:
         self._keys[uid] = key
         started = time.perf_counter()
         try:
-            outcome = await self._line.run(order, self._memories.get(uid, Memory()))
+            outcome = await self._line.run(order, self._memory(uid))
             self._broken.discard(uid)
         except (Unavailable, ApiError) as error:
             self._log.debug("cycle skipped", pool=str(key), error=str(error))

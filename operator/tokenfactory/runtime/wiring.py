@@ -28,6 +28,7 @@ from tokenfactory.model import Node, Pod, PoolKey
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OperatorMetrics
 from tokenfactory.runtime import http
+from tokenfactory.runtime.archive import Archive
 from tokenfactory.runtime.claims import ClusterClaims
 from tokenfactory.runtime.configmaps import ClusterConfigMaps
 from tokenfactory.runtime.counted import CountedCollector
@@ -96,12 +97,15 @@ class Operator:
             clock=time.time,
             watch=self.metrics,
         )
+        archive = Archive(self.kube, self.settings.lease_namespace, clock=time.time)
+        await archive.load()
         self.tending = Tending(
             self.desk,
             line,
             publisher,
             Rollup(self.desk, writer, clock=time.time),
             self.metrics,
+            past=archive,
             clock=time.time,
             limits=TendingLimits(
                 concurrent=self.settings.concurrent_cycles,
@@ -110,7 +114,9 @@ class Operator:
             ),
         )
         try:
-            await self.tending.run()
+            async with asyncio.TaskGroup() as term:
+                term.create_task(archive.run(self.tending.memories))
+                term.create_task(self.tending.run())
         finally:
             self.tending = None
             self.metrics.set_leader(0)

@@ -258,6 +258,20 @@ class ReplayedFleet:
         self.engines[pod.name] = engine
         return engine
 
+    def replace(self, name: str, plan: PoolPlan) -> Engine:
+        """Another pod of that name, told by `plan` what to do: it loads, and its counters start at zero."""
+        engine, now = self.engines[name], self._clock()
+        engine.plan = plan
+        engine.pod = replace(engine.pod, args=plan.args, started_at=now, ready=False)
+        engine.odometer = Odometer(Workload(model=plan.workload.model), started_at=now)
+        return engine
+
+    def make_ready(self, name: str) -> None:
+        """The engine has loaded and begins to work."""
+        engine = self.engines[name]
+        engine.pod = replace(engine.pod, ready=True)
+        engine.odometer.change(engine.plan.workload, now=self._clock())
+
     def _address(self, number: int, *, host: int) -> str:
         """Pods live in 127.<network>.0.0/16, exporters in the next one."""
         return f"127.{self._network + host - 1}.{number // 200}.{number % 200 + 1}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tokenfactory.sandbox.fleet import PoolPlan
+from tokenfactory.sandbox.fleet import PoolPlan, ReplayedFleet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +19,17 @@ class Truth:
 
 def state_truth(plan: PoolPlan) -> Truth:
     """$/Mtok = $/h over the million tokens made in that hour."""
+    return _state(plan, plan.workload.total * plan.replicas)
+
+
+def state_truth_now(fleet: ReplayedFleet, plan: PoolPlan) -> Truth:
+    """The same of what the plan's engines do at this moment, whatever they were planned to do."""
+    engines = [engine for engine in fleet.engines.values() if engine.plan.name == plan.name]
+    return _state(plan, sum(engine.odometer.workload.total for engine in engines))
+
+
+def _state(plan: PoolPlan, tokens_per_second: float) -> Truth:
     per_hour = float(plan.per_gpu_hour) * plan.gpus
-    tokens_per_second = plan.workload.total * plan.replicas
     return Truth(
         tokens_per_second_per_gpu=tokens_per_second / plan.gpus,
         dollars_per_hour=per_hour,

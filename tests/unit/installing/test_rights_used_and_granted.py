@@ -133,3 +133,10 @@ def test_missing_and_unused_name_what_is_wrong() -> None:
     used = {Right("list", "", "pods"), Right("get", "", "secrets", "n", "s")}
     assert missing(granted, used) == (Right("get", "", "secrets", "n", "s"),)
     assert unused(granted, used) == (Right("watch", "", "pods"),)
+
+
+def test_numbered_names_are_used_or_unused_together() -> None:
+    numbered = [Right("get", "", "configmaps", "system", f"memory-{number}") for number in range(3)]
+    other = Right("get", "", "configmaps", "system", "settings")
+    assert unused([*numbered, other], [numbered[1]]) == (other,)
+    assert unused(numbered, []) == tuple(numbered)

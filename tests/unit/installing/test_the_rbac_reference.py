@@ -20,6 +20,14 @@ def rows(section: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"\s\|\s", line)] for line in lines[2:]]
 
 
+def expand(name: str) -> list[str]:
+    """`memory-0 to -2` is three names."""
+    found = re.fullmatch(r"(.*)-(\d+) to -(\d+)", name)
+    if found is None:
+        return [name]
+    return [f"{found[1]}-{number}" for number in range(int(found[2]), int(found[3]) + 1)]
+
+
 def test_the_operators_table_is_what_is_granted_and_every_row_has_a_reason() -> None:
     documented = set()
     for scope, group, resource, verbs, reason in rows("The operator's ServiceAccount"):
@@ -27,7 +35,8 @@ def test_the_operators_table_is_what_is_granted_and_every_row_has_a_reason() -> 
         plain, _, name = resource.partition(" named ")
         for verb in verbs.split(", "):
             namespace = "" if scope == "cluster" else scope
-            documented.add(Right(verb, group.replace("(core)", ""), plain, namespace, name))
+            for each in expand(name):
+                documented.add(Right(verb, group.replace("(core)", ""), plain, namespace, each))
     granted = rights_granted(
         yaml.safe_load_all(RULES.read_text()), ("tokenfactory-system", "tokenfactory-operator")
     )

@@ -177,7 +177,8 @@ def evidence(
 class Moment:
     """One cycle of a trace: output tokens/s/GPU, decoding sequences per replica, requests waiting in all.
 
-    With `moving` False the engines' counters stand still, whatever `rate` and `concurrency` say.
+    With `moving` False the engines' counters stand still, whatever `rate` and `concurrency` say. `change` is
+    applied to the cycle's evidence.
     """
 
     rate: float
@@ -188,6 +189,7 @@ class Moment:
     epoch: str = "e1"
     running: float | None = None
     moving: bool = True
+    change: Callable[[Evidence], Evidence] | None = None
 
 
 def play(
@@ -255,7 +257,8 @@ def _picture(moment: Moment, *, now: float, terms: Terms, step: float, still: fl
         throughput=ThroughputFigures(tokens=known(Tokens(output=output))),
     )
     engine = replace(inspected("serving-0"), epoch=moment.epoch)
-    return evidence(money=money, engines=(engine,), now=now, terms=terms)
+    picture = evidence(money=money, engines=(engine,), now=now, terms=terms)
+    return picture if moment.change is None else moment.change(picture)
 
 
 def states(verdicts: list[tuple[float, Verdict]]) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.judgement.builders import Moment, play, states
 from tests.unit.judgement.test_denominator_judge import LEARNED, OTHER, learned
 from tokenfactory.judgement.baseline import level_at
-from tokenfactory.judgement.judge import JudgeMemory
+from tokenfactory.judgement.judge import JudgeMemory, pause
 from tokenfactory.judgement.memory_codec import LONGEST, decode, encode, is_worth_saving
 
 POOR = Moment(100.0, 16.0, waiting=9.0)
@@ -115,23 +115,36 @@ def test_random_damage_never_raises() -> None:
         decode(damaged[: chance.randrange(len(damaged))] if chance.random() < 0.3 else damaged)
 
 
-def test_it_is_saved_at_once_when_something_opened_and_else_seldom() -> None:
-    later, _ = play(lambda _: Moment(250.0, 16.0), start=LEARNED, end=LEARNED + 2000, memory=learned())
+def test_it_is_worth_a_write_when_something_opened_or_a_level_moved_and_not_for_more_samples() -> None:
+    later, _ = play(lambda _: Moment(255.0, 16.0), start=LEARNED, end=LEARNED + 9000, memory=learned())
+    better, _ = play(lambda _: Moment(310.0, 16.0), start=LEARNED, end=LEARNED + 90_000, memory=learned())
     poor, _ = play(lambda _: POOR, start=LEARNED, end=LEARNED + 600, memory=learned())
     new, _ = play(
         lambda _: Moment(250.0, 16.0, epoch=OTHER), start=LEARNED, end=LEARNED + 300, memory=learned()
     )
-    assert later is not None
-    assert poor is not None
-    assert new is not None
 
-    def worth(memory: JudgeMemory, *, after: float) -> bool:
-        return is_worth_saving(learned(), memory, window=300.0, saved_at=0.0, now=after)
+    def worth(memory: JudgeMemory | None, *, saved: JudgeMemory | None) -> bool:
+        assert memory is not None
+        return is_worth_saving(saved, memory)
 
-    assert worth(poor, after=1.0)
-    assert worth(new, after=1.0)
-    assert not worth(later, after=3000.0)
-    assert worth(later, after=3601.0)
-    assert not worth(learned(), after=9000.0)
-    assert is_worth_saving(None, learned(), window=300.0, saved_at=0.0, now=0.0)
-    assert not is_worth_saving(None, JudgeMemory(), window=300.0, saved_at=0.0, now=0.0)
+    assert worth(learned(), saved=None)
+    assert not worth(JudgeMemory(), saved=None)
+    assert not worth(learned(), saved=learned())
+    assert later != learned()
+    assert not worth(later, saved=learned())
+    assert worth(better, saved=learned())
+    assert worth(poor, saved=learned())
+    assert worth(new, saved=learned())
+
+
+def test_a_pause_keeps_what_is_open_and_no_timer() -> None:
+    doubtful, _ = play(lambda _: POOR, start=LEARNED, end=LEARNED + 100, memory=learned())
+    after = pause(doubtful)
+    assert after is not None
+    assert after.baselines == learned().baselines
+    assert after.watches.judged.collapse.bad_since is None
+    opened, _ = play(lambda _: POOR, start=LEARNED, end=LEARNED + 900, memory=learned())
+    after = pause(opened)
+    assert after is not None
+    assert after.watches.judged.collapse.open
+    assert pause(None) is None
