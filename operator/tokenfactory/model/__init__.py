@@ -70,6 +70,7 @@ from tokenfactory.model.readings import (
     id_of,
 )
 from tokenfactory.model.requests import (
+    AlertmanagerTerms,
     CollapseRule,
     CostBasis,
     ExchangeRate,
@@ -116,6 +117,7 @@ __all__ = [
     "TOKENS_COUNTED",
     "UNSET",
     "Account",
+    "AlertmanagerTerms",
     "BoardFigures",
     "Claim",
     "ClaimUse",

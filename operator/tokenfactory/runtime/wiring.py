@@ -25,9 +25,11 @@ from tokenfactory.cycle import Line
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
 from tokenfactory.model import Node, Pod, PoolKey
+from tokenfactory.publishing.alertmanager import Alertmanager
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OperatorMetrics
 from tokenfactory.runtime import http
+from tokenfactory.runtime.alerting import Alerting
 from tokenfactory.runtime.archive import Archive
 from tokenfactory.runtime.claims import ClusterClaims
 from tokenfactory.runtime.configmaps import ClusterConfigMaps
@@ -85,8 +87,15 @@ class Operator:
         await self.kopf_ready.wait()
         self.metrics.set_leader(1)
         writer = Writer(self.kube, self.metrics, clock=time.time)
+        alerting = self._compose_alerting()
         publisher = Publisher(
-            self.kube, self.desk, writer, self.pool_metrics, clock=time.time, instance=self.identity
+            self.kube,
+            self.desk,
+            writer,
+            self.pool_metrics,
+            alerting,
+            clock=time.time,
+            instance=self.identity,
         )
         line = Line(
             self.inventory,
@@ -113,13 +122,20 @@ class Operator:
                 targets=self.settings.max_targets,
             ),
         )
+        posting = asyncio.ensure_future(alerting.run())
         try:
             async with asyncio.TaskGroup() as term:
                 term.create_task(archive.run(self.tending.memories))
                 term.create_task(self.tending.run())
         finally:
+            posting.cancel()
             self.tending = None
             self.metrics.set_leader(0)
+            await asyncio.gather(posting, return_exceptions=True)
+
+    def _compose_alerting(self) -> Alerting:
+        credentials = MountedCredentials(Path(self.settings.credentials_directory))
+        return Alerting(lambda terms: Alertmanager(terms, credentials), self.metrics, clock=time.time)
 
     def _sources(self) -> Sources:
         layouts = Layouts()
