@@ -193,6 +193,12 @@ def test_T20_a_price_of_nothing_or_730_times_off_is_refused_and_falls_through_to
     assert found.problem is PriceProblem.PRICE_OUT_OF_BOUNDS
 
 
+@pytest.mark.parametrize("price", ["0", "-3", "NaN"])
+def test_T20_a_price_of_nothing_is_refused_in_every_currency(price: str) -> None:
+    found = ask(replace(priced(price), currency="EUR"))
+    assert found.problem is PriceProblem.PRICE_OUT_OF_BOUNDS
+
+
 def test_T20_a_spot_price_holds_for_spot_nodes_only() -> None:
     spot = PriceEntry(
         match=HardwareMatch(capacity_type="spot"),

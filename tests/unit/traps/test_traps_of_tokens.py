@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.costing.synthetic import FAMILIES, T0, Sim, SimPod, served
 from tokenfactory.api.poolstatus import Cost
+from tokenfactory.costing.counters import SLOT, Snapshot, count_since, take_snapshot
 from tokenfactory.measure import Known, Measure
 from tokenfactory.model import CostBasis, Economics, EngineReading, Role, Signal, Tokens
 from tokenfactory.publishing.families import GAUGES
@@ -112,6 +113,20 @@ def test_T04_a_reset_of_one_replica_is_not_hidden_behind_the_others() -> None:
     lost = 750.0 * 5
     truth = sum((pod.prompt + pod.output) * served(pod, END - WINDOW, END) for pod in pods)
     assert truth - lost - 1 <= found.total <= truth + 1
+
+
+def test_T04_a_rank_that_fell_counts_from_zero_whatever_the_others_gained() -> None:
+    def two(first: float, second: float) -> Snapshot:
+        text = "".join(
+            f'vllm:{family}_total{{engine="{rank}",model_name="m"}} {count}\n'
+            for rank, count in (("0", first), ("1", second))
+            for family in ("prompt_tokens", "generation_tokens")
+        )
+        return take_snapshot(read(text.encode()))
+
+    found = count_since(two(1000, 1000), two(40, 9000))
+    assert found.reset
+    assert found.signals[SLOT[Signal.OUTPUT_TOKENS]] == 40 + 8000
 
 
 def test_T04_a_pod_that_vanished_keeps_the_tokens_seen_until_its_last_scrape() -> None:
