@@ -29,8 +29,12 @@ def find_cost(
     window: WindowView,
 ) -> CostFigures:
     """Allocation basis: what all GPUs held cost, idle and loading time included."""
+    price: Measure[Decimal] = missing_price(quote, prices)
+    found = window_price(prices, window)
+    if found is not None:
+        price = Known(value=found, basis=f"{quote.currency} per GPU-hour", source=SOURCE)
     per_million = {
-        basis: _per_million(basis, prices=prices, quote=quote, counted=counted, window=window)
+        basis: _per_million(basis, price=price, currency=quote.currency, counted=counted, window=window)
         for basis in CostBasis
     }
     total = per_million[CostBasis.TOTAL]
@@ -69,8 +73,8 @@ def price_segment(segment: Segment, price: ProductPrice) -> Decimal | None:
 def _per_million(
     basis: CostBasis,
     *,
-    prices: Prices,
-    quote: PriceQuote,
+    price: Measure[Decimal],
+    currency: str,
     counted: Measure[Counted],
     window: WindowView,
 ) -> Measure[Decimal]:
@@ -85,12 +89,11 @@ def _per_million(
         return Missing(Absence.NOT_EXPORTED, "the engine does not count cached input")
     if window.gpu_seconds <= 0:
         return Missing(Absence.NO_PODS, "no GPU was held in the window")
-    price = window_price(prices, window)
-    if price is None:
-        return missing_price(quote, prices)
+    if isinstance(price, Missing):
+        return price
     return Known(
-        value=dollars_per_million_tokens(price, tokens / window.gpu_seconds),
-        basis=f"{quote.currency} per million tokens, {basis.value} basis",
+        value=dollars_per_million_tokens(price.value, tokens / window.gpu_seconds),
+        basis=f"{currency} per million tokens, {basis.value} basis",
         source=SOURCE,
         grade=worst(count.grade, Grade.CONFIGURED),
         window_seconds=window.span.seconds,

@@ -29,7 +29,7 @@ from tokenfactory.costing.savings import find_savings
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.split import halve, per_million_of_each
 from tokenfactory.costing.standing import find_move, stand
-from tokenfactory.costing.throughput import Pace, cached_share, decoders, find_throughput
+from tokenfactory.costing.throughput import cached_share, decoders, find_throughput, set_pace
 from tokenfactory.costing.tokencount import Counted, count_window
 from tokenfactory.costing.tracks import Sight, Step
 from tokenfactory.costing.window import FRESH_INTERVALS, Span, WindowView, view
@@ -107,7 +107,7 @@ def compose(cycle: Cycle) -> Economics:
     window, held = view(cycle.ledger.tracks.values(), cycle.span), cycle.held
     coverage = count_replicas(cycle.sights, cycle.ledger, now=cycle.now, interval=cycle.interval)
     counted = _count(cycle, window, coverage)
-    pace = Pace(window, sum(held.values()), complete=coverage.complete)
+    pace = set_pace(window, held=sum(held.values()), coverage=coverage)
     throughput = find_throughput(counted, pace)
     metering = _measure_energy(cycle, window, counted=counted)
     gpus = _find_gpus(cycle, held)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tokenfactory.costing.tokencount import MAKERS, Counted
 from tokenfactory.costing.window import TrackView, WindowView
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing, worst
-from tokenfactory.model import Signal, ThroughputFigures, Tokens
+from tokenfactory.model import Coverage, Signal, ThroughputFigures, Tokens
 
 SOURCE = "engine counters, docs/cost-model.md §15"
 
@@ -18,19 +18,22 @@ class Pace:
     """Turns an amount of the window into a rate per second.
 
     With every replica covered that is the amount over the window's seconds. Else the rate of the covered
-    GPU time stands for all GPUs held, and the grade is estimated.
+    GPU time stands for all GPUs held, and the grade is estimated. `seconds` is what amounts are divided by.
     """
 
     window: WindowView
-    held: float
-    complete: bool
+    seconds: float
 
     def per_second(self, amount: float) -> float:
-        gpu_seconds = self.window.gpu_seconds
-        if not self.complete and gpu_seconds > 0:
-            return amount / gpu_seconds * self.held
-        seconds = self.window.span.seconds
-        return amount / seconds if seconds > 0 else 0.0
+        return amount / self.seconds if self.seconds > 0 else 0.0
+
+
+def set_pace(window: WindowView, *, held: float, coverage: Coverage) -> Pace:
+    """The pace of a window, while `held` GPUs are held; worked out once for all pods."""
+    gpu_seconds = window.gpu_seconds
+    if coverage.complete or gpu_seconds <= 0:
+        return Pace(window, window.span.seconds)
+    return Pace(window, gpu_seconds / held if held > 0 else 0.0)
 
 
 def find_throughput(counted: Measure[Counted], pace: Pace) -> ThroughputFigures:
