@@ -33,12 +33,16 @@ class Installation:
 
 
 def ask(url: str, *, namespace: str, pool: str) -> dict[str, Any] | None:
-    """The explanation from an operator's /explain; None when it has none. Raises UnreadableInput."""
+    """The explanation from an operator's /explain; None when it has none. Raises UnreadableInput.
+
+    No proxy of the environment is used: the address is this machine's end of a port-forward.
+    """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise UnreadableInput("--operator is an http or https URL")
     query = urllib.parse.urlencode({"namespace": namespace, "pool": pool})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/explain?{query}", timeout=SECONDS) as answer:  # noqa: S310
+        with direct.open(f"{url.rstrip('/')}/explain?{query}", timeout=SECONDS) as answer:
             found: dict[str, Any] = json.loads(answer.read(LARGEST_ANSWER))
             return found
     except urllib.error.HTTPError as error:

@@ -107,6 +107,12 @@ def test_an_operator_behind_a_port_forward_of_ones_own_is_asked(operator: int) -
     assert unknown.exit_code == 1
 
 
+def test_a_proxy_of_the_environment_is_not_asked(operator: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    url = f"http://127.0.0.1:{operator}"
+    assert run("deepseek-gb300", "-n", "serving", "--operator", url).exit_code == 0
+
+
 def test_an_operator_that_is_not_there_is_told(operator: int) -> None:
     refused = run("p", "--operator", "http://127.0.0.1:9")
     assert refused.exit_code == 2

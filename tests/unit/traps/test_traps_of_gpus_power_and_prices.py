@@ -10,6 +10,8 @@ import pytest
 from tests.unit.costing.synthetic import POOL, T0, TERMS, Sim, SimPod, replica
 from tests.unit.costing.test_captured_boards import watts
 from tests.unit.discovery.kube import node, pod
+from tests.unit.discovery.test_resource_claims import claim, claiming, gpus, result
+from tests.unit.discovery.test_resource_claims import found as fleet_of
 from tokenfactory.costing.gpus import attribute
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ownership import cost_of_owning
@@ -163,6 +165,13 @@ def test_T18_shares_of_a_gpu_are_fractions_and_other_resources_are_no_gpus() -> 
     assert sliced == pytest.approx(0.5)
     foreign = gpus_held(pod(container={"resources": {"limits": {"example.com/gpu": "1"}}}), node())
     assert foreign == 0
+
+
+def test_T18_claimed_gpus_count_once_however_many_pods_share_the_claim_and_admin_access_never() -> None:
+    whole = claim(result("gpu-0"), result("gpu-1"), result("gpu-2", adminAccess=True))
+    assert gpus(fleet_of(claiming("web-0", "a"), a=whole)) == [2.0]
+    shared = claim(result("gpu-0"), users=("uid-web-0", "uid-web-1"))
+    assert sum(gpus(fleet_of(claiming("web-0", "a"), claiming("web-1", "a"), a=shared))) == pytest.approx(1)
 
 
 def test_T18_gpus_that_only_dcgm_sees_are_paid_for() -> None:
