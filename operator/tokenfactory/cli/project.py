@@ -128,6 +128,10 @@ def project_command(
             file=sys.stderr,
         )
         raise typer.Exit(2)
+    _show(results, output, currency)
+
+
+def _show(results: list[tuple[Case, tuple[Line, ...]]], output: Output, currency: str) -> None:
     if output is Output.JSON:
         found = [_document(case, lines, currency) for case, lines in results]
         print(json.dumps(found, indent=2, ensure_ascii=False))

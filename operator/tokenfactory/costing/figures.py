@@ -47,6 +47,7 @@ from tokenfactory.model import (
     Pool,
     PowerTerms,
     PriceQuote,
+    Quantiles,
     Readings,
     Role,
     Savings,
@@ -112,7 +113,6 @@ def compose(cycle: Cycle) -> Economics:
     metering = _measure_energy(cycle, window, counted=counted)
     gpus = _find_gpus(cycle, held)
     money = _weigh_money(cycle, window, held=held, counted=counted, clock=gpus.sm_megahertz)
-    gains = sum_slices(cycle.ledger.latency, cycle.span)
     return Economics(
         at=cycle.now,
         covered_seconds=cycle.span.seconds,
@@ -129,7 +129,7 @@ def compose(cycle: Cycle) -> Economics:
         price=money.quote,
         cost=money.cost,
         throughput=throughput,
-        latency=find_latency(gains, families=_families(window), seconds=cycle.span.seconds),
+        latency=_find_latency(cycle, window),
         measured=metering.figures,
         provisioned=find_provisioned(held, power=cycle.power, counted=counted, window=window),
         of_reference=_compare(cycle, window, held=held, throughput=throughput),
@@ -143,6 +143,11 @@ def compose(cycle: Cycle) -> Economics:
         pods=split_pods(pace, prices=money.prices, power=cycle.power, watts=metering.watts),
         boards=find_boards(cycle.ledger.samples, cycle.ledger.faults, cycle.span),
     )
+
+
+def _find_latency(cycle: Cycle, window: WindowView) -> dict[Histogram, Quantiles]:
+    gains = sum_slices(cycle.ledger.latency, cycle.span)
+    return find_latency(gains, families=_families(window), seconds=cycle.span.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
