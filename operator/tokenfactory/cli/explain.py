@@ -12,10 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from tokenfactory.cli.explanation import render
-from tokenfactory.cli.reach import Installation, ask, forwarded
+from tokenfactory.cli.reach import Installation, ask, current_namespace, forwarded
 from tokenfactory.errors import InvalidSpec, UnreadableInput
 from tokenfactory.runtime.files import read_frames, read_objects
 from tokenfactory.runtime.offline import Replay
+
+DEFAULT_NAMESPACE = "default"
 
 
 class Output(StrEnum):
@@ -26,7 +28,9 @@ class Output(StrEnum):
 def explain(
     pool: Annotated[str, typer.Argument(help="name of the InferencePool")],
     *,
-    namespace: Annotated[str, typer.Option("-n", "--namespace", help="the pool's namespace")] = "default",
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="the pool's namespace; the context's when left out")
+    ] = "",
     operator_namespace: Annotated[
         str, typer.Option("--operator-namespace", help="where the operator runs")
     ] = "tokenfactory-system",
@@ -55,18 +59,20 @@ def explain(
         if resources or objects or metrics:
             found = _from_files(pool, namespace, resources or [], objects or [], metrics)
         elif operator:
-            found = ask(operator, namespace=namespace, pool=pool)
+            found = ask(operator, namespace=namespace or DEFAULT_NAMESPACE, pool=pool)
         else:
             where = Installation(
                 namespace=operator_namespace, lease_name=lease_name, port=explain_port, context=context
             )
+            asked = namespace or current_namespace(context) or DEFAULT_NAMESPACE
             with forwarded(where) as url:
-                found = ask(url, namespace=namespace, pool=pool)
+                found = ask(url, namespace=asked, pool=pool)
     except (UnreadableInput, InvalidSpec) as error:
         print(f"tokenfactory explain: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     if found is None:
-        print(f"tokenfactory explain: there are no numbers of {namespace}/{pool}", file=sys.stderr)
+        place = f" in {namespace}" if namespace else ""
+        print(f"tokenfactory explain: there are no numbers of {pool}{place}: see -n", file=sys.stderr)
         raise typer.Exit(1)
     print(json.dumps(found, indent=2, ensure_ascii=False) if output is Output.JSON else render(found))
 
@@ -78,5 +84,11 @@ def _from_files(
         raise UnreadableInput("from files: give -f, --objects and --metrics")
     replay = Replay(read_objects(resources), read_objects(objects))
     replay.run(read_frames(metrics))
-    found = {(key.namespace, key.name): document for key, document in replay.explain().items()}
-    return found.get((namespace, pool))
+    found = {
+        key.namespace: document
+        for key, document in replay.explain().items()
+        if key.name == pool and namespace in ("", key.namespace)
+    }
+    if len(found) > 1:
+        raise UnreadableInput(f"{pool} is in several namespaces: give -n")
+    return next(iter(found.values()), None)

@@ -78,6 +78,21 @@ def forwarded(where: Installation) -> Iterator[str]:
         process.wait(SECONDS)
 
 
+def current_namespace(context: str) -> str:
+    """The namespace of the kubeconfig's context, empty when it names none or there is no kubectl."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        return ""
+    chosen = ["--context", context] if context else []
+    done = subprocess.run(  # noqa: S603
+        [kubectl, *chosen, "config", "view", "--minify", "-o", "jsonpath={..namespace}"],
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+
 def _find_leader(base: list[str], where: Installation) -> str:
     """The pod that holds the Lease: its identity is the pod's name in the shipped manifests."""
     done = subprocess.run(  # noqa: S603

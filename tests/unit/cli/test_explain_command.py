@@ -66,7 +66,7 @@ def test_json_and_text_come_from_one_document(document: dict[str, object]) -> No
 def test_a_pool_that_is_not_there_and_inputs_that_are_missing_say_so() -> None:
     absent = run("nobody", "-n", "serving", *FILES)
     assert absent.exit_code == 1
-    assert "there are no numbers of serving/nobody" in absent.output
+    assert "there are no numbers of nobody in serving" in absent.output
     half = run("deepseek-gb300", *FILES[:2])
     assert half.exit_code == 2
     assert "give -f, --objects and --metrics" in half.output
@@ -129,6 +129,7 @@ def put_kubectl(folder: Path, monkeypatch: pytest.MonkeyPatch, *, leader: str, f
         "import sys, time\n"
         f"open({str(log)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
         f"if 'get' in sys.argv: print({leader!r}, end=''); sys.exit()\n"
+        "if 'config' in sys.argv: print('serving', end=''); sys.exit()\n"
         f"{forward}\n"
     )
     script.chmod(0o755)
@@ -150,6 +151,18 @@ def test_on_a_cluster_the_leader_is_asked_through_kubectls_port_forward(
         f"{base} get lease tokenfactory-operator -o jsonpath={{.spec.holderIdentity}}",
         f"{base} port-forward pod/tokenfactory-operator-7d9-x2 :8081",
     ]
+
+
+def test_without_a_namespace_the_contexts_own_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operator: int
+) -> None:
+    line = f"Forwarding from 127.0.0.1:{operator} -> 8081"
+    put_kubectl(tmp_path, monkeypatch, leader="a-pod", forward=f"print({line!r}, flush=True); time.sleep(60)")
+    assert run("deepseek-gb300").exit_code == 0
+
+
+def test_from_files_a_name_is_enough_where_it_is_the_only_one() -> None:
+    assert run("deepseek-gb300", *FILES).exit_code == 0
 
 
 def test_what_kubectl_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
