@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.property.test_conservation_of_cost import END, fleets, losses
 from tests.support import subjects
-from tests.unit.costing.synthetic import POOL, T0, TERMS, Sim, SimPod
+from tests.unit.costing.synthetic import FAMILIES, POOL, T0, TERMS, Sim, SimPod
 from tokenfactory.costing.itemize import itemize
 from tokenfactory.measure import Grade, Known
 from tokenfactory.model import Factory, PowerTerms, Role, Signal, Verdict
@@ -121,6 +121,24 @@ def test_a_rich_pool_has_every_figure_that_can_be_evaluated() -> None:
     units = {row["name"]: row["unit"] for row in document["figures"]}
     assert units["cost.perMillionTokens"] == "USD per million tokens (Total)"
     assert {row["section"][:18] for row in document["figures"]} == {"docs/cost-model.md"}
+
+
+def test_energy_over_a_window_of_its_own_evaluates_from_inputs_of_its_own() -> None:
+    sim = Sim((SimPod(name="a"), SimPod(name="b", prompt=60.0)), terms=replace(RICH, window_seconds=60))
+    sim.run(T0, T0 + 600)
+    document = explained(sim)
+    inputs = inputs_of(document)
+    assert (inputs["windowSeconds"], inputs["energyWindowSeconds"]) == (60, 300)
+    check(document)
+
+
+def test_a_concurrency_that_no_counter_tells_is_explained_in_words() -> None:
+    bare = SimPod(name="a", families=FAMILIES - {Signal.INTER_TOKEN_SECONDS})
+    sim = Sim((bare,))
+    sim.run(T0, T0 + 400)
+    rows = {row["name"]: row for row in explained(sim)["figures"]}
+    assert float(rows["throughput.concurrency"]["value"]) == pytest.approx(5.0)
+    assert "at each scrape" in rows["throughput.concurrency"]["formula"]
 
 
 def test_every_number_of_a_status_is_explained_and_rounds_to_what_stands_there() -> None:

@@ -32,6 +32,7 @@ SAVINGS = {
 }
 PER_MILLION = " ÷ (inputTokens + outputTokens) × 1000000"
 NO_GPU_HELD = "price of one GPU-hour: no GPU is held now"
+SAMPLED = "running requests at each scrape, averaged over the window: no counter tells"
 ACCEPTANCE = "1 + accepted tokens over drafts, of the replicas that are there now"
 TEXT_BYTES = 1024
 UNKNOWN_NAME = "(gone)"
@@ -80,7 +81,11 @@ def _formulas(given: Explained) -> Iterator[Formula]:
     for formula in COST:
         priced = held or formula.path != "cost.perGPUHour"
         yield formula if priced else replace(formula, text=NO_GPU_HELD)
-    yield from rates(ALL_COVERED if given.economics.coverage.complete else ESTIMATED)
+    concurrency = given.economics.throughput.concurrency
+    sampled = isinstance(concurrency, Known) and "sampled" in concurrency.basis
+    for formula in rates(ALL_COVERED if given.economics.coverage.complete else ESTIMATED):
+        counted = not sampled or formula.path != "throughput.concurrency"
+        yield formula if counted else replace(formula, text=SAMPLED)
     yield from OTHERS
 
 
