@@ -82,6 +82,18 @@ OUTCOMES = {
     ),
     FailureReason.OTHER_SYSTEM: "The page of another system: a sidecar's, a frontend's, another engine's.",
     FailureReason.NO_GPU_METRICS: "A page without DCGM metrics.",
+    FailureReason.PROMETHEUS_UNREACHABLE: "`telemetry.prometheus.url` gives no complete answer in time.",
+    FailureReason.PROMETHEUS_UNTRUSTED: "Its certificate is not signed by a CA that is trusted or mounted.",
+    FailureReason.PROMETHEUS_DENIED: (
+        "It wants another token, or the credential that is named is not mounted."
+    ),
+    FailureReason.PROMETHEUS_FAILED: "It answers with an error, with a redirect, or is no Prometheus.",
+    FailureReason.PROMETHEUS_TOO_LARGE: "It holds more series of one namespace than are read.",
+    FailureReason.NOT_IN_PROMETHEUS: (
+        "It has no fresh page of this pod: not scraped, under other labels, or from before the container"
+        " started."
+    ),
+    FailureReason.DOWN_IN_PROMETHEUS: "It asks this pod and gets no page.",
 }
 OPERATOR_UNITS = {
     "tokenfactory_cycle_duration_seconds": "seconds",

@@ -38,9 +38,13 @@ from tokenfactory.model import (
     Inspected,
     InvalidPool,
     LabelSelector,
+    NodePrices,
     Pool,
+    PriceSource,
+    PrometheusTerms,
     Readings,
     Resource,
+    TelemetryTerms,
     Terms,
     Verdict,
 )
@@ -53,6 +57,16 @@ class Collector(Protocol):
     """The scrape stage: every engine and exporter page of a fleet, as values."""
 
     async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings: ...
+
+
+class Sources(Protocol):
+    """What reads pages, and OpenCost's prices, in the way that a factory asks for."""
+
+    def collector(self, telemetry: TelemetryTerms) -> Collector: ...
+
+    async def node_prices(self, server: PrometheusTerms) -> NodePrices | None:
+        """OpenCost's prices, read through this server; None where it is never asked."""
+        ...
 
 
 class Stopwatch(Protocol):
@@ -97,7 +111,7 @@ class Line:
     def __init__(
         self,
         inventory: Inventory,
-        collector: Collector,
+        sources: Sources,
         references: PoolReferences,
         configs: ConfigMapReader,
         claims: ClaimReader,
@@ -106,7 +120,7 @@ class Line:
         watch: Stopwatch,
     ) -> None:
         self._inventory = inventory
-        self._collector = collector
+        self._sources = sources
         self._references = references
         self._configs = configs
         self._claims = claims
@@ -118,6 +132,7 @@ class Line:
         pool = order.resource
         if isinstance(pool, InvalidPool):
             return self._close(order, judge_invalid(pool))
+        order = replace(order, terms=await self._price(order.terms))
         referenced = await self._refer(pool)
         if isinstance(referenced, FleetProblem):
             quote = quote_fleet(pool, order.terms, Fleet())
@@ -183,6 +198,16 @@ class Line:
                 )
         return withhold(fleet, order.withheld) if order.withheld else fleet
 
+    async def _price(self, terms: Terms) -> Terms:
+        """The terms with OpenCost's prices, where the factory asks it."""
+        factory = terms.factory
+        if factory is None or PriceSource.OPENCOST not in factory.price_order:
+            return terms
+        server = factory.telemetry.prometheus
+        if server is None:
+            return terms
+        return replace(terms, node_prices=await self._sources.node_prices(server))
+
     async def _refer(self, pool: Pool) -> ReferencedPool | FleetProblem | None:
         if pool.pool_ref is None:
             return None
@@ -193,7 +218,7 @@ class Line:
 
     async def _scrape(self, fleet: Fleet, terms: Terms) -> Readings:
         interval = terms.scrape_interval_seconds
-        return await self._collector.collect(
+        return await self._sources.collector(terms.telemetry).collect(
             fleet, now=self._clock(), max_age=interval / 2, timeout=min(5.0, interval / 2)
         )
 

@@ -23,12 +23,25 @@ from tokenfactory.model import Pool
 from tokenfactory.publishing import events, gate, metrics, status
 from tokenfactory.runtime.claims import MOST_ASKED
 from tokenfactory.runtime.election import LEASE_SECONDS, RENEW_DEADLINE, RETRY_SECONDS
-from tokenfactory.telemetry.limits import KIB, MIB, FetchLimits, ScanLimits
+from tokenfactory.telemetry.limits import KIB, MIB, FetchLimits, QueryLimits, ScanLimits
+from tokenfactory.telemetry.queries import SLICES
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TARGET = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 SHELL = ("sh", "console")
-VERBS = frozenset({"annotate", "apply", "describe", "get", "logs", "port-forward", "rollout", "wait"})
+VERBS = frozenset(
+    {
+        "annotate",
+        "apply",
+        "create",
+        "describe",
+        "get",
+        "logs",
+        "port-forward",
+        "rollout",
+        "wait",
+    }
+)
 NAMES = frozenset(
     name for kind in KINDS for name in (kind.plural, f"{kind.plural}.tokenfactory.dev", *kind.short_names)
 )
@@ -127,7 +140,7 @@ def test_every_example_resource_is_valid(page: Path, body: dict[str, Any]) -> No
         assert isinstance(read_pool(body), Pool), page
 
 
-FETCH, SCAN = FetchLimits(), ScanLimits()
+FETCH, SCAN, QUERY = FetchLimits(), ScanLimits(), QueryLimits()
 BOUNDS = {
     "body of a page": f"{FETCH.body_bytes // MIB} MiB, {FETCH.compressed_bytes // MIB} MiB compressed",
     "time for a page": f"{FETCH.deadline_seconds:g} s, {FETCH.connect_seconds:g} s of it to connect",
@@ -138,6 +151,11 @@ BOUNDS = {
     "labels of all samples of a page": f"{SCAN.page_labels:,}",
     "length of a label's value": f"{SCAN.label_value_length} bytes",
     "requests in flight": f"{FETCH.in_flight}, {FETCH.in_flight_per_namespace} per namespace",
+    "answer of a Prometheus": (
+        f"{QUERY.answer_bytes // MIB} MiB and {QUERY.series:,} series;"
+        f" larger ones are asked for in up to {len(SLICES[-1])} slices"
+    ),
+    "time for an answer of a Prometheus": (f"half a scrape interval, at most {FETCH.deadline_seconds:g} s"),
     "pods of a pool": f"{MOST_PODS:,}",
     "ResourceClaims of a pod": f"{MOST_CLAIMS}",
     "ResourceClaims asked for in one cycle of a pool": f"{MOST_ASKED:,}",

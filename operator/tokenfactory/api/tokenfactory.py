@@ -303,6 +303,16 @@ class TokenFactorySpec(Spec):
             ),
             ".ownership",
         ),
+        Rule(
+            "!has(self.priceOrder) || !('OpenCost' in self.priceOrder)"
+            " || (has(self.telemetry) && has(self.telemetry.prometheus))",
+            "OpenCost in priceOrder needs telemetry.prometheus.url: add it, or remove OpenCost",
+            lambda spec: (
+                PriceSource.OPENCOST not in (spec.price_order or ())
+                or (spec.telemetry is not None and spec.telemetry.prometheus is not None)
+            ),
+            ".priceOrder",
+        ),
     )
 
     currency: Annotated[
@@ -321,11 +331,11 @@ class TokenFactorySpec(Spec):
         " power.pricePerKilowattHour.",
     )
     price_order: (
-        Annotated[tuple[PriceSource, ...], Field(min_length=1, max_length=3), UniqueItems()] | None
+        Annotated[tuple[PriceSource, ...], Field(min_length=1, max_length=4), UniqueItems()] | None
     ) = Field(
         None,
-        description="Sources of a price in the order in which they are asked. Pool, Factory, Reference when"
-        " left out.",
+        description="Sources of a price in the order in which they are asked. Pool, Factory, OpenCost,"
+        " Reference when left out. OpenCost is read through telemetry.prometheus, and passed over without.",
     )
     price_bounds: PriceBounds | None = Field(None, description="Prices outside of these are refused.")
     allow_pool_prices: StrictBool = Field(

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokenfactory.costing.skus import matches_product, name_product
-from tokenfactory.model import Factory, HardwareMatch, Replica, Terms
+from tokenfactory.model import Factory, HardwareMatch, NodePrice, Replica, Terms
 
 
 @dataclass(frozen=True, slots=True)
 class HardwareFacts:
-    """GPUs with equal facts have equal prices. `labels` holds only what the factory's entries select on."""
+    """GPUs with equal facts have equal prices. `labels` holds only what the factory's entries select on.
+
+    `opencost` is what OpenCost says of the node, where it is asked, and `labelled_gpus` its GPUs by label.
+    """
 
     product: str | None = None
     instance_type: str | None = None
     capacity_type: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    opencost: NodePrice | None = None
+    labelled_gpus: int | None = None
 
 
 UNKNOWN_HARDWARE = HardwareFacts()
@@ -38,11 +43,14 @@ def facts_of(replica: Replica, terms: Terms, *, seen_product: str = "") -> Hardw
     node = replica.node
     product = replica.product or (node.gpu_product if node else None) or seen_product
     labels = tuple(sorted((k, v) for k, v in node.labels.items() if k in keys)) if node and keys else ()
+    priced = terms.node_prices.of(node.name) if terms.node_prices and node else None
     return HardwareFacts(
         product=name_product(product) if product else None,
         instance_type=node.instance_type if node else None,
         capacity_type=node.capacity_type if node else None,
         labels=labels,
+        opencost=priced,
+        labelled_gpus=node.gpu_count if node and priced else None,
     )
 
 

@@ -1,16 +1,26 @@
-"""The price of a GPU-hour: pool, factory, reference, in the factory's order (docs/cost-model.md §5)."""
+"""The price of a GPU-hour from the sources of the factory's order (docs/cost-model.md §5)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from tokenfactory.costing import opencost
 from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, HardwareFacts, facts_of, is_match
 from tokenfactory.costing.ownership import cost_of_owning
 from tokenfactory.costing.skus import REFERENCE_AS_OF, REFERENCE_SOURCE, find_sku
 from tokenfactory.measure import Absence, Grade, Known, Missing
-from tokenfactory.model import Factory, Fleet, Pool, PriceProblem, PriceQuote, PriceSource, Terms
+from tokenfactory.model import (
+    ExchangeRate,
+    Factory,
+    Fleet,
+    Pool,
+    PriceProblem,
+    PriceQuote,
+    PriceSource,
+    Terms,
+)
 from tokenfactory.units import decimal_of
 
 USD = "USD"
@@ -175,6 +185,8 @@ def _ask(source: PriceSource, pool: Pool, *, factory: Factory, facts: HardwareFa
             )
         case PriceSource.FACTORY:
             return _ask_factory(factory, facts)
+        case PriceSource.OPENCOST:
+            return _ask_opencost(factory, facts)
         case PriceSource.REFERENCE:
             return _ask_reference(factory, facts)
 
@@ -199,6 +211,40 @@ def _ask_factory(factory: Factory, facts: HardwareFacts) -> ProductPrice | None:
     return None
 
 
+def _ask_opencost(factory: Factory, facts: HardwareFacts) -> ProductPrice | None:
+    """None for a node that OpenCost does not know; what it says and can't be believed never falls through."""
+    if facts.opencost is None:
+        return None
+    problem = opencost.fault(facts.opencost, gpus=facts.labelled_gpus)
+    if problem:
+        return ProductPrice(problem=PriceProblem.NO_PRICE, message=problem)
+    price = opencost.per_gpu_hour(facts.opencost)
+    text = "OpenCost, the whole node over its GPUs"
+    if factory.currency != USD:
+        rate = factory.usd_exchange_rate
+        if rate is None:
+            return _mismatch("OpenCost's prices", factory)
+        price, text = price * rate.per_usd, text + _at_rate(factory, rate)
+    found = ProductPrice(per_hour=price, source=PriceSource.OPENCOST, text=text, as_of=facts.opencost.as_of)
+    bounded = _within_bounds(found, factory)
+    low, high = _bounds(factory)
+    if bounded.problem is None:
+        return bounded
+    return replace(bounded, message=bounded.message + opencost.explain_bounds(price, low=low, high=high))
+
+
+def _mismatch(whose: str, factory: Factory) -> ProductPrice:
+    return ProductPrice(
+        problem=PriceProblem.CURRENCY_MISMATCH,
+        message=f"{whose} are in USD and the factory counts in {factory.currency}: "
+        "set spec.usdExchangeRate or spec.prices of the TokenFactory",
+    )
+
+
+def _at_rate(factory: Factory, rate: ExchangeRate) -> str:
+    return f", at {rate.per_usd} {factory.currency} per USD of {rate.as_of}"
+
+
 def _ask_reference(factory: Factory, facts: HardwareFacts) -> ProductPrice | None:
     sku = find_sku(facts.product)
     if sku is None or sku.usd_per_hour is None:
@@ -209,13 +255,9 @@ def _ask_reference(factory: Factory, facts: HardwareFacts) -> ProductPrice | Non
     if factory.currency != USD:
         rate = factory.usd_exchange_rate
         if rate is None:
-            return ProductPrice(
-                problem=PriceProblem.CURRENCY_MISMATCH,
-                message=f"built-in prices are in USD and the factory counts in {factory.currency}: "
-                "set spec.usdExchangeRate or spec.prices of the TokenFactory",
-            )
+            return _mismatch("built-in prices", factory)
         price *= rate.per_usd
-        text += f", at {rate.per_usd} {factory.currency} per USD of {rate.as_of}"
+        text += _at_rate(factory, rate)
     found = ProductPrice(
         per_hour=price,
         source=PriceSource.REFERENCE,

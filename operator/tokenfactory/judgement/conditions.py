@@ -111,6 +111,8 @@ def _describe_price(quote: PriceQuote) -> str:
         return "spec.price.perGPUHour of the pool"
     named = f" {quote.source_text}" if quote.source_text else ""
     dated = f", as of {quote.as_of}" if quote.as_of else ""
+    if quote.source is PriceSource.OPENCOST:
+        return f"the price of{named or ' OpenCost'}{dated}"
     if quote.source is PriceSource.REFERENCE:
         kind = "a built-in placeholder price" if quote.placeholder else "a built-in reference price"
         return f"{kind}, not your contract:{named}{dated}" if named else f"{kind}, not your contract{dated}"

@@ -60,6 +60,25 @@ _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.NO_ENGINE_METRICS: "the page has no counters of a serving engine: turn its metrics on",
         FailureReason.OTHER_SYSTEM: "the page is another server's: set spec.metrics.port to the engine's own",
         FailureReason.NO_GPU_METRICS: "the page shows no GPU: check telemetry.dcgm of the TokenFactory",
+        FailureReason.NOT_IN_PROMETHEUS: "Prometheus has no page of it: have it scraped (a PodMonitor), "
+        "and compare telemetry.prometheus.labels and scrapeIntervalSeconds of the TokenFactory",
+        FailureReason.DOWN_IN_PROMETHEUS: "Prometheus asks it and gets no page: look at its targets",
+    }
+)
+
+
+_PROMETHEUS: Mapping[FailureReason, str] = MappingProxyType(
+    {
+        FailureReason.PROMETHEUS_UNREACHABLE: "telemetry.prometheus.url of the TokenFactory does not answer: "
+        "check the URL, and that the network lets the operator in",
+        FailureReason.PROMETHEUS_UNTRUSTED: "the certificate of telemetry.prometheus.url of the TokenFactory "
+        "is not trusted: mount its ca.crt in the Secret behind telemetry.prometheus.credentialsName",
+        FailureReason.PROMETHEUS_DENIED: "telemetry.prometheus.url of the TokenFactory denies access: check "
+        "the token in the Secret behind telemetry.prometheus.credentialsName, and the tenant",
+        FailureReason.PROMETHEUS_FAILED: "telemetry.prometheus.url of the TokenFactory answers with an "
+        "error, or is no Prometheus: check the URL's path, and Prometheus' own log",
+        FailureReason.PROMETHEUS_TOO_LARGE: "Prometheus holds more series of this namespace than are read: "
+        "set telemetry.mode of the TokenFactory to Direct",
     }
 )
 
@@ -111,6 +130,17 @@ def _check_readiness(evidence: Evidence) -> Condition | None:
     if evidence.economics.coverage.expected > 0:
         return None
     return _say(Truth.FALSE, TelemetryReason.NO_PODS, "no pod of the pool is ready to be scraped yet")
+
+
+def _check_prometheus(evidence: Evidence) -> Condition | None:
+    """A Prometheus that gives nothing at all; while the last pages are fresh it is no news."""
+    economics = evidence.economics
+    if economics.coverage.complete:
+        return None
+    told = sorted({reason for _, reason in economics.failures if reason in _PROMETHEUS})
+    if not told:
+        return None
+    return _say(Truth.FALSE, TelemetryReason.PROMETHEUS_UNAVAILABLE, _PROMETHEUS[told[0]])
 
 
 def _check_scrapes(evidence: Evidence) -> Condition | None:
@@ -166,6 +196,7 @@ def _check_gpus(evidence: Evidence) -> Condition | None:
 _CHECKS: tuple[Callable[[Evidence], Condition | None], ...] = (
     _check_fleet,
     _check_readiness,
+    _check_prometheus,
     _check_scrapes,
     _check_gpus,
 )

@@ -148,6 +148,13 @@ class FailureReason(StrEnum):
     NO_ENGINE_METRICS = "NoEngineMetrics"
     OTHER_SYSTEM = "OtherSystem"
     NO_GPU_METRICS = "NoGPUMetrics"
+    PROMETHEUS_UNREACHABLE = "PrometheusUnreachable"
+    PROMETHEUS_UNTRUSTED = "PrometheusUntrusted"
+    PROMETHEUS_DENIED = "PrometheusDenied"
+    PROMETHEUS_FAILED = "PrometheusFailed"
+    PROMETHEUS_TOO_LARGE = "PrometheusTooLarge"
+    NOT_IN_PROMETHEUS = "NotInPrometheus"
+    DOWN_IN_PROMETHEUS = "DownInPrometheus"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

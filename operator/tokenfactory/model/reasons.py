@@ -50,6 +50,7 @@ class TelemetryReason(StrEnum):
     DCGM_MISSING = "DCGMMissing"
     HOST_NETWORK_REFUSED = "HostNetworkRefused"
     TARGETS_TRUNCATED = "TargetsTruncated"
+    PROMETHEUS_UNAVAILABLE = "PrometheusUnavailable"
     POOL_REF_NOT_FOUND = "PoolRefNotFound"
     POOL_REF_KIND_MISSING = "PoolRefKindMissing"
     SUSPENDED = "Suspended"
@@ -62,6 +63,7 @@ class PriceReason(StrEnum):
 
     POOL = "Pool"
     FACTORY = "Factory"
+    OPENCOST = "OpenCost"
     REFERENCE = "Reference"
     POOL_PRICE_FORBIDDEN = "PoolPriceForbidden"
     POOL_PRICE_OUT_OF_BOUNDS = "PoolPriceOutOfBounds"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TypeAlias
 
 
@@ -40,6 +41,7 @@ class PriceSource(StrEnum):
 
     POOL = "Pool"
     FACTORY = "Factory"
+    OPENCOST = "OpenCost"
     REFERENCE = "Reference"
 
 
@@ -269,7 +271,7 @@ class Factory:
     usd_exchange_rate: ExchangeRate | None = None
     prices: tuple[PriceEntry, ...] = ()
     ownership: tuple[OwnershipEntry, ...] = ()
-    price_order: tuple[PriceSource, ...] = (PriceSource.POOL, PriceSource.FACTORY, PriceSource.REFERENCE)
+    price_order: tuple[PriceSource, ...] = tuple(PriceSource)
     minimum_per_gpu_hour: Decimal | None = None
     maximum_per_gpu_hour: Decimal | None = None
     allow_pool_prices: bool = True
@@ -282,10 +284,33 @@ class Factory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodePrice:
+    """What OpenCost says of one node an hour, GPUs and all. `problem` tells why it is not believed."""
+
+    per_hour: Decimal = Decimal(0)
+    gpus: Decimal = Decimal(0)
+    as_of: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePrices:
+    """OpenCost's prices by node name; `failure` tells why it can't be asked (then it holds none)."""
+
+    by_node: Mapping[str, NodePrice] = field(default_factory=lambda: MappingProxyType({}))
+    failure: str = ""
+
+    def of(self, node: str) -> NodePrice | None:
+        """None for a node that OpenCost does not know."""
+        return NodePrice(problem=self.failure) if self.failure else self.by_node.get(node)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What holds for one pool once pool, factory and built-in defaults are put together.
 
     `factory` is None only when the pool names a factory that does not exist: no price then, no fallback.
+    `node_prices` is None where OpenCost is not asked.
     """
 
     factory: Factory | None
@@ -295,6 +320,7 @@ class Terms:
     collapse_fraction: float = 0.5
     collapse_for_seconds: float = 60.0
     telemetry: TelemetryTerms = TelemetryTerms()
+    node_prices: NodePrices | None = None
 
 
 Resource: TypeAlias = Pool | InvalidPool

@@ -25,6 +25,7 @@ from tokenfactory.runtime.files import (
     Stock,
     read_objects,
 )
+from tokenfactory.runtime.sources import OneSource
 from tokenfactory.telemetry.collect import Collector
 
 
@@ -86,7 +87,7 @@ class Replay:
         self._fill(given)
         self._line = Line(
             self._stock.inventory,
-            Collector(self._pages),
+            OneSource(Collector(self._pages)),
             FileReferences((*given, *bodies)),
             FileConfigMaps((*given, *bodies)),
             self._stock.claims,

@@ -10,8 +10,10 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -29,6 +31,7 @@ from tokenfactory.runtime import http
 from tokenfactory.runtime.claims import ClusterClaims
 from tokenfactory.runtime.configmaps import ClusterConfigMaps
 from tokenfactory.runtime.counted import CountedCollector
+from tokenfactory.runtime.credentials import MountedCredentials
 from tokenfactory.runtime.desk import Desk
 from tokenfactory.runtime.election import Elector
 from tokenfactory.runtime.handlers import operator_settings, register
@@ -41,11 +44,15 @@ from tokenfactory.runtime.presence import Sweeper, wait_for_resources
 from tokenfactory.runtime.publisher import Publisher, Writer
 from tokenfactory.runtime.rollup import Rollup
 from tokenfactory.runtime.settings import Settings
+from tokenfactory.runtime.sources import ClosingAsker, LateAsker, Sources
 from tokenfactory.runtime.tending import Tending, TendingLimits
 from tokenfactory.telemetry.address import AddressRules, LoopbackPolicy
 from tokenfactory.telemetry.collect import Collector
 from tokenfactory.telemetry.fetch import Fetcher
-from tokenfactory.telemetry.limits import FetchLimits
+from tokenfactory.telemetry.layouts import Layouts
+from tokenfactory.telemetry.limits import FetchLimits, QueryLimits
+from tokenfactory.telemetry.opencost import OpenCost
+from tokenfactory.telemetry.recorded import Library, RecordedCollector
 
 RUNNING_PODS = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
 
@@ -63,6 +70,7 @@ class Operator:
     nodes: Informer[Node]
     inventory: Inventory
     fetcher: Fetcher
+    asker: LateAsker
     elector: Elector | None
     identity: str
     kopf_ready: asyncio.Event
@@ -81,7 +89,7 @@ class Operator:
         )
         line = Line(
             self.inventory,
-            CountedCollector(Collector(self.fetcher), self.metrics),
+            self._sources(),
             GatewayPools(self.kube),
             ClusterConfigMaps(self.kube, clock=time.time),
             ClusterClaims(self.kube, clock=time.time),
@@ -106,6 +114,15 @@ class Operator:
         finally:
             self.tending = None
             self.metrics.set_leader(0)
+
+    def _sources(self) -> Sources:
+        layouts = Layouts()
+        library = Library(self.asker, monotonic=time.monotonic, wall=time.time)
+        return Sources(
+            CountedCollector(Collector(self.fetcher, layouts=layouts), self.metrics),
+            lambda terms: CountedCollector(RecordedCollector(library, terms, layouts=layouts), self.metrics),
+            OpenCost(self.asker, monotonic=time.monotonic),
+        )
 
     def page(self) -> bytes:
         """/metrics."""
@@ -225,6 +242,8 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
             monotonic=time.monotonic,
         )
     )
+    asker = LateAsker(partial(prometheus, settings))
+    stack.callback(asker.close)
     return Operator(
         settings=settings,
         kube=kube,
@@ -250,6 +269,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
         ),
         inventory=Inventory(pods, nodes),
         fetcher=fetcher,
+        asker=asker,
         elector=(
             Elector(kube, settings.lease_namespace, settings.lease_name, identity=identity)
             if settings.election == "lease"
@@ -259,6 +279,14 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
         kopf_ready=asyncio.Event(),
         sweeper=sweeper,
     )
+
+
+def prometheus(settings: Settings) -> ClosingAsker:
+    """What asks a Prometheus. Imported only now: an operator that reads pages itself never pays for it."""
+    from tokenfactory.telemetry.promql import Prometheus
+
+    credentials = MountedCredentials(Path(settings.credentials_directory))
+    return Prometheus(credentials, wall=time.time, limits=QueryLimits())
 
 
 def address_rules(settings: Settings, api_server: str) -> AddressRules:

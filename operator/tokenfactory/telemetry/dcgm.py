@@ -58,7 +58,8 @@ _BY_SAMPLE = MappingProxyType(
 )
 HOLDER_INFO = "tokenfactory_agent_gpu_pod_info"
 BOARD_FIELDS = ("watts", "energy_millijoules", "clock_event_reasons", "xid", "sm_megahertz")
-_WANTED = Wanted(frozenset((*_BY_SAMPLE, HOLDER_INFO)))
+SAMPLE_NAMES = frozenset((*_BY_SAMPLE, HOLDER_INFO))
+_WANTED = Wanted(SAMPLE_NAMES)
 _DEFAULT_LIMITS = ScanLimits()
 _TEXT_LENGTH = 253
 _OWN_POD = "dcgm-exporter"

@@ -43,3 +43,14 @@ class FetchLimits:
     in_flight_per_namespace: int = 8
     share_seconds: float = 15.0
     share_bytes: int = 32 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryLimits:
+    """Bounds of one answer of a Prometheus. A JSON answer takes about ten times its bytes while it is read.
+
+    An answer over these is asked for again in slices, so they bound memory, not what can be read.
+    """
+
+    answer_bytes: int = 4 * MIB
+    series: int = 20_000

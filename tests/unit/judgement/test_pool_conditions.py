@@ -78,6 +78,31 @@ def test_a_healthy_pool() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("failure", "field"),
+    [
+        (FailureReason.PROMETHEUS_UNREACHABLE, "telemetry.prometheus.url"),
+        (FailureReason.PROMETHEUS_UNTRUSTED, "ca.crt"),
+        (FailureReason.PROMETHEUS_DENIED, "telemetry.prometheus.credentialsName"),
+        (FailureReason.PROMETHEUS_FAILED, "telemetry.prometheus.url"),
+        (FailureReason.PROMETHEUS_TOO_LARGE, "telemetry.mode"),
+    ],
+)
+def test_a_prometheus_that_gives_nothing_names_the_factorys_field(failure: FailureReason, field: str) -> None:
+    lost = economics(coverage=Coverage(expected=8, scraped=0), failures=(("serving-0", failure),), loads=())
+    verdict = judge(evidence(money=lost), None)[1]
+    assert facts(verdict)["TelemetryHealthy"] == ("False", "PrometheusUnavailable")
+    message = next(item.message for item in verdict.conditions if item.type == "TelemetryHealthy")
+    assert field in message
+    assert "TokenFactory" in message
+    assert "serving-0" not in message
+
+
+def test_a_prometheus_that_was_just_lost_is_no_news_while_the_last_pages_are_fresh() -> None:
+    money = economics(failures=(("serving-0", FailureReason.PROMETHEUS_UNREACHABLE),))
+    assert facts(judge(evidence(money=money), None)[1])["TelemetryHealthy"] == ("True", "AllFresh")
+
+
 def test_ready_stays_true_when_telemetry_is_lost() -> None:
     lost = economics(coverage=Coverage(expected=8, scraped=0), loads=())
     found = facts(judge(evidence(money=lost), None)[1])

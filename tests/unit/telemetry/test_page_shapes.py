@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenfactory.telemetry.exposition import PageRefused, Wanted, scan, scan_columns
@@ -103,6 +103,7 @@ LINES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(LINES, max_size=6), max_size=6))
 def test_whatever_was_learned_before_changes_no_answer(pages: list[list[str]]) -> None:
     wanted = fresh()

@@ -1,0 +1,175 @@
+"""Asks a Prometheus, off the event loop. The only module that imports prometheus_api_client and requests.
+
+Import it when there is a Prometheus to ask, and not before: it costs memory that an operator which reads
+pages itself does not have to pay.
+
+The server is the platform team's, its answers hold what tenants export: every query has a deadline, an
+answer is bounded in bytes and series, redirects and the environment's proxies are not followed, and what
+goes wrong comes back as a Failure without a byte of the answer in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from prometheus_api_client.prometheus_connect import PrometheusConnect
+from urllib3.util.retry import Retry
+
+from tokenfactory.model import Failure, FailureReason, PrometheusTerms
+from tokenfactory.ports import Credential, Credentials
+from tokenfactory.telemetry.limits import KIB, QueryLimits
+from tokenfactory.telemetry.rebuild import Oversized, Unreadable
+
+T = TypeVar("T")
+
+_THREADS = 2
+_CONNECT_SECONDS = 2.0
+_DENIED = (401, 403)
+
+
+class Prometheus:
+    """Fills `recorded.Asker`: one query, one connection, one of two threads."""
+
+    def __init__(self, credentials: Credentials, *, wall: Callable[[], float], limits: QueryLimits) -> None:
+        self._credentials = credentials
+        self._wall = wall
+        self._limits = limits
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
+
+    async def ask(
+        self,
+        server: PrometheusTerms,
+        query: str,
+        *,
+        timeout: float,
+        read: Callable[[Sequence[Any]], T],
+    ) -> T | Failure:
+        """What `read` makes, in a thread, of the query's result. `timeout` counts from now on, in seconds."""
+        work = self._threads.submit(self._ask, server, query, timeout=timeout, read=read)
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.wrap_future(work)
+        except TimeoutError:
+            return self._fail(FailureReason.PROMETHEUS_UNREACHABLE, "no complete answer in time")
+
+    def close(self) -> None:
+        """Starts no query any more; those under way end by their own deadline."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(
+        self, server: PrometheusTerms, query: str, *, timeout: float, read: Callable[[Sequence[Any]], T]
+    ) -> T | Failure:
+        try:
+            credential = self._find_credential(server)
+            return read(_query(server, credential, query, timeout=timeout, limits=self._limits))
+        except _Refused as refused:
+            return self._fail(refused.reason, str(refused))
+        except requests.exceptions.InvalidJSONError:
+            return self._fail(FailureReason.PROMETHEUS_FAILED, "the answer is not JSON")
+        except requests.exceptions.SSLError:
+            return self._fail(FailureReason.PROMETHEUS_UNTRUSTED, "its certificate is not trusted")
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
+            return self._fail(FailureReason.PROMETHEUS_UNREACHABLE, "no answer in HTTP")
+        except Oversized:
+            return self._fail(FailureReason.PROMETHEUS_TOO_LARGE, "more series than are read at once")
+        except (Unreadable, PrometheusApiClientException, LookupError, TypeError, ValueError, RecursionError):
+            return self._fail(FailureReason.PROMETHEUS_FAILED, "the answer is not that of a Prometheus")
+        except OSError:
+            return self._fail(FailureReason.PROMETHEUS_UNTRUSTED, "the mounted ca.crt can't be used")
+
+    def _find_credential(self, server: PrometheusTerms) -> Credential:
+        if not server.credentials_name:
+            return Credential()
+        found = self._credentials.find(server.credentials_name)
+        if found is None:
+            raise _Refused(FailureReason.PROMETHEUS_DENIED, "no usable credential of that name is mounted")
+        return found
+
+    def _fail(self, reason: FailureReason, detail: str) -> Failure:
+        return Failure(at=self._wall(), reason=reason, detail=detail)
+
+
+class _Refused(Exception):
+    """An answer that is not used."""
+
+    def __init__(self, reason: FailureReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def _query(
+    server: PrometheusTerms, credential: Credential, query: str, *, timeout: float, limits: QueryLimits
+) -> Sequence[Any]:
+    """The result of an instant query, one series more than is read at most, so that a cut one shows."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "tokenfactory"}
+    if credential.token:
+        headers["Authorization"] = f"Bearer {credential.token}"
+    if server.tenant:
+        headers["X-Scope-OrgID"] = server.tenant
+    with _BoundedSession(limits, deadline=time.monotonic() + timeout, seconds=timeout) as session:
+        session.verify = credential.ca_file or True
+        client = PrometheusConnect(
+            url=server.url, headers=headers, session=session, method="POST", retry=Retry(0, redirect=0)
+        )
+        result = client.custom_query(query, params={"timeout": f"{timeout:.3f}", "limit": limits.series + 1})
+    if not isinstance(result, list):
+        raise Unreadable
+    if len(result) > limits.series:
+        raise Oversized
+    return result
+
+
+class _BoundedSession(requests.Session):
+    """A session that reads no more than it may, follows nothing and sends the query in the body."""
+
+    def __init__(self, limits: QueryLimits, *, deadline: float, seconds: float) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._limits = limits
+        self._deadline = deadline
+        self._seconds = seconds
+
+    def request(self, method: str, url: str, **arguments: Any) -> requests.Response:  # type: ignore[override]
+        """As requests' own. Raises _Refused for an answer that is not a bounded 200 in time."""
+        response = super().request(
+            method,
+            url,
+            data=arguments["params"],
+            headers=arguments["headers"],
+            verify=arguments["verify"],
+            timeout=(min(_CONNECT_SECONDS, self._seconds), self._seconds),
+            allow_redirects=False,
+            stream=True,
+        )
+        with response:
+            _refuse_status(response.status_code)
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise _Refused(FailureReason.PROMETHEUS_FAILED, "an encoding that was not asked for")
+            response._content = self._read(response)
+            response._content_consumed = True
+        return response
+
+    def _read(self, response: requests.Response) -> bytes:
+        kept, size = list[bytes](), 0
+        while piece := response.raw.read1(64 * KIB):
+            size += len(piece)
+            if size > self._limits.answer_bytes:
+                raise Oversized
+            if time.monotonic() > self._deadline:
+                raise _Refused(FailureReason.PROMETHEUS_UNREACHABLE, "no complete answer in time")
+            kept.append(piece)
+        return b"".join(kept)
+
+
+def _refuse_status(status: int) -> None:
+    if status in _DENIED:
+        raise _Refused(FailureReason.PROMETHEUS_DENIED, f"HTTP {status}")
+    if status != 200:
+        raise _Refused(FailureReason.PROMETHEUS_FAILED, f"HTTP {status}")

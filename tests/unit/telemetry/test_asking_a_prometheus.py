@@ -1,0 +1,234 @@
+"""Asking is bounded: in time, bytes, series and trust. Served by a small HTTP server that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from tokenfactory.model import Failure, FailureReason, PrometheusTerms
+from tokenfactory.ports import Credential
+from tokenfactory.telemetry.limits import QueryLimits
+from tokenfactory.telemetry.promql import Prometheus
+
+LIMITS = QueryLimits(answer_bytes=100_000, series=50)
+SECRET = "t0ken-of-the-platform-team"
+
+
+@dataclass(slots=True)
+class Answering:
+    """What the server says next, and what it was asked."""
+
+    status: int = 200
+    body: bytes = b'{"status":"success","data":{"resultType":"matrix","result":[]}}'
+    headers: dict[str, str] = field(default_factory=dict)
+    drip: float = 0.0
+    asked: list[tuple[str, dict[str, str], dict[str, list[str]]]] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def server() -> Iterator[Answering]:
+    state = Answering()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            state.asked.append((self.path, dict(self.headers), parse_qs(form)))
+            self.send_response(state.status)
+            for name, value in {"Content-Length": str(len(state.body)), **state.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            try:
+                for start in range(0, len(state.body), 10 if state.drip else 1 << 16):
+                    self.wfile.write(state.body[start : start + (10 if state.drip else 1 << 16)])
+                    self.wfile.flush()
+                    time.sleep(state.drip)
+            except OSError:
+                pass
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{running.server_port}/prometheus"
+    yield state
+    running.shutdown()
+    running.server_close()
+
+
+class Mounted:
+    def __init__(self, **found: Credential) -> None:
+        self._found = found
+
+    def find(self, name: str) -> Credential | None:
+        return self._found.get(name)
+
+
+async def ask(
+    server: Answering,
+    *,
+    timeout: float = 3.0,
+    credentials: Mounted | None = None,
+    read: Callable[[Sequence[Any]], Any] = list,
+    **terms: str,
+) -> Any:
+    prometheus = Prometheus(credentials or Mounted(), wall=lambda: 7.0, limits=LIMITS)
+    try:
+        return await prometheus.ask(
+            PrometheusTerms(**{"url": server.url, **terms}), "up[3s]", timeout=timeout, read=read
+        )
+    finally:
+        prometheus.close()
+
+
+def reason(answer: Any) -> FailureReason:
+    assert isinstance(answer, Failure), answer
+    assert answer.at == 7.0
+    return answer.reason
+
+
+async def test_a_query_is_posted_in_the_body_with_its_limits(server: Answering) -> None:
+    server.body = b'{"status":"success","data":{"result":[{"metric":{},"values":[]}]}}'
+    assert await ask(server) == [{"metric": {}, "values": []}]
+    path, headers, form = server.asked[0]
+    assert path == "/prometheus/api/v1/query"
+    assert form == {"query": ["up[3s]"], "timeout": ["3.000"], "limit": ["51"]}
+    assert headers["Accept-Encoding"] == "identity"
+    assert "Authorization" not in headers
+    assert "X-Scope-OrgID" not in headers
+
+
+async def test_token_and_tenant_go_with_the_query(server: Answering) -> None:
+    await ask(
+        server,
+        credentials=Mounted(prometheus=Credential(token=SECRET)),
+        credentials_name="prometheus",
+        tenant="a|b",
+    )
+    headers = server.asked[0][1]
+    assert headers["Authorization"] == f"Bearer {SECRET}"
+    assert headers["X-Scope-OrgID"] == "a|b"
+
+
+async def test_a_credential_that_is_not_mounted_asks_nothing(server: Answering) -> None:
+    assert reason(await ask(server, credentials_name="prometheus")) is FailureReason.PROMETHEUS_DENIED
+    assert server.asked == []
+
+
+async def test_a_ca_that_is_no_certificate_is_named_as_such(server: Answering, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.crt"
+    authority.write_text("nonsense")
+    answer = await ask(
+        server,
+        url=server.url.replace("http:", "https:"),
+        credentials=Mounted(prometheus=Credential(ca_file=str(authority))),
+        credentials_name="prometheus",
+    )
+    assert reason(answer) is FailureReason.PROMETHEUS_UNTRUSTED
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (401, FailureReason.PROMETHEUS_DENIED),
+        (403, FailureReason.PROMETHEUS_DENIED),
+        (302, FailureReason.PROMETHEUS_FAILED),
+        (404, FailureReason.PROMETHEUS_FAILED),
+        (422, FailureReason.PROMETHEUS_FAILED),
+        (503, FailureReason.PROMETHEUS_FAILED),
+    ],
+)
+async def test_a_status_that_is_not_200_is_a_failure_at_once(
+    server: Answering, status: int, expected: FailureReason
+) -> None:
+    server.status = status
+    server.headers = {"Location": f"{server.url}/elsewhere"}
+    assert reason(await ask(server)) is expected
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"data":{"result":"x"}}',
+        b'{"data":{"result":{}}}',
+        b'{"data":[]}',
+        b"[" * 90_000,
+        b"\xff\xfe",
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+async def test_an_answer_that_is_not_a_prometheus_is_a_failure(server: Answering, body: bytes) -> None:
+    server.body = body
+    assert reason(await ask(server)) is FailureReason.PROMETHEUS_FAILED
+
+
+async def test_an_answer_over_the_bytes_is_too_large(server: Answering) -> None:
+    server.body = b" " * (LIMITS.answer_bytes + 1)
+    assert reason(await ask(server)) is FailureReason.PROMETHEUS_TOO_LARGE
+
+
+async def test_an_answer_over_the_series_is_too_large_and_not_cut(server: Answering) -> None:
+    result = [{"metric": {}, "values": []}] * (LIMITS.series + 1)
+    server.body = json.dumps({"data": {"result": result}}).encode()
+    assert reason(await ask(server)) is FailureReason.PROMETHEUS_TOO_LARGE
+
+
+async def test_an_encoding_that_was_not_asked_for_is_not_unpacked(server: Answering) -> None:
+    server.headers = {"Content-Encoding": "gzip"}
+    assert reason(await ask(server)) is FailureReason.PROMETHEUS_FAILED
+
+
+async def test_a_dripping_answer_ends_with_the_time_out(server: Answering) -> None:
+    server.drip = 0.05
+    server.body = b" " * 10_000
+    assert reason(await ask(server, timeout=0.3)) is FailureReason.PROMETHEUS_UNREACHABLE
+
+
+async def test_nobody_there_is_unreachable(server: Answering) -> None:
+    answer = await ask(server, url="http://127.0.0.1:1")
+    assert reason(answer) is FailureReason.PROMETHEUS_UNREACHABLE
+
+
+async def test_proxies_of_the_environment_are_not_used(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert await ask(server) == []
+
+
+async def test_no_failure_repeats_what_the_server_or_the_credential_says(server: Answering) -> None:
+    server.status, server.body = 500, b"secret of a tenant"
+    answer = await ask(
+        server, credentials=Mounted(prometheus=Credential(token=SECRET)), credentials_name="prometheus"
+    )
+    assert "tenant" not in repr(answer)
+    assert SECRET not in repr(answer)
+
+
+def test_an_operator_that_reads_pages_itself_does_not_load_the_client() -> None:
+    code = (
+        "import sys, tokenfactory.runtime.wiring;"
+        "print(sorted({'prometheus_api_client', 'dateparser', 'regex'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
