@@ -85,6 +85,7 @@ def _film(name: str, movie: str, **more: Any) -> Film:
 MOVIES = (
     _film("demand drops and comes back", "demand-drop", kind=Kind.LOW),
     _film("killed and serving again", "plain-restart"),
+    _film("stopped most of the time from 180 s on", "throttled", kind=Kind.DEGRADED, onset=180 / WINDOW),
     _film("a fifth of the frames lost", "plain-restart", alter=lossy(0.2, seed=1)),
     _film("a fifth of the frames of low demand lost", "demand-drop", kind=Kind.LOW, alter=lossy(0.2, seed=2)),
     _film(
