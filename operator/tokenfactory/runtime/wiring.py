@@ -146,15 +146,6 @@ class Operator:
             OpenCost(self.asker, monotonic=time.monotonic),
         )
 
-    def _sources(self) -> Sources:
-        layouts = Layouts()
-        library = Library(self.asker, monotonic=time.monotonic, wall=time.time)
-        return Sources(
-            CountedCollector(Collector(self.fetcher, layouts=layouts), self.metrics),
-            lambda terms: CountedCollector(RecordedCollector(library, terms, layouts=layouts), self.metrics),
-            OpenCost(self.asker, monotonic=time.monotonic),
-        )
-
     def page(self) -> bytes:
         """/metrics."""
         for informer in (self.pods, self.nodes):
