@@ -47,6 +47,10 @@ crds: .venv/.synced ## Render crds/ and the chart's CRDs from the models in oper
 tools: .venv/.synced ## Build the control plane, Prometheus, Alertmanager and Helm now
 	@for set in $(TOOLS); do $(BIN)/python hack/provide.py $$set || exit 1; done
 
+.PHONY: alerts
+alerts: .venv/.synced ## Render the alert rules of manifests/ and of the chart from publishing/alertrules.py
+	$(BIN)/python hack/render_alerts.py
+
 clean: ## Remove what was installed here (the built tools stay in the user's cache folder)
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find operator tests hack -name __pycache__ -type d -prune -exec rm -rf {} +

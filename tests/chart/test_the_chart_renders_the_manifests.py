@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,32 @@ def test_version_numbers_agree_with_the_package() -> None:
     image = operator_container(read_objects(kustomize(MANIFESTS)))["image"]
     assert chart["version"] == chart["appVersion"] == project["version"]
     assert image == f"tokenfactory-operator:{project['version']}"
+
+
+def test_monitoring_is_that_of_the_manifests_component_with_the_labels_of_ones_prometheus(
+    helm: Helm, tmp_path: Path
+) -> None:
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "components": [os.path.relpath(MANIFESTS / "components" / "monitoring", tmp_path.resolve())],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
+    component = read_objects(kustomize(tmp_path))
+    text = helm.template("--set", "monitoring.enabled=true", "--set", "monitoring.labels.release=mine")
+    chart = {key: body for key, body in read_objects(text).items() if key in component}
+    for body in chart.values():
+        assert body["metadata"]["labels"].pop("release") == "mine"
+    assert without_helms_own(chart) == component
+    assert {kind for kind, _ in component} == {"PrometheusRule", "ServiceMonitor"}
+
+
+def test_alerts_link_to_where_the_runbooks_are_served(helm: Helm) -> None:
+    base = "https://wiki.example/runbooks"
+    text = helm.template("--set", "monitoring.enabled=true", "--set", f"monitoring.runbooks={base}")
+    rule = read_objects(text)["PrometheusRule", "tokenfactory-operator"]
+    links = [
+        alert["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for alert in group["rules"]
+    ]
+    assert len(links) == 10
+    assert all(link.startswith(f"{base}/TokenFactory") for link in links)

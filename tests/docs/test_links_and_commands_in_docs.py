@@ -29,10 +29,13 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 TARGET = re.compile(r"^([a-z-]+):.*## ", re.MULTILINE)
 SHELL = ("sh", "console")
 VERBS = frozenset({"annotate", "apply", "describe", "get", "logs", "port-forward", "rollout", "wait"})
+NODE_VERBS = frozenset({"cordon", "drain"})
 NAMES = frozenset(
     name for kind in KINDS for name in (kind.plural, f"{kind.plural}.tokenfactory.dev", *kind.short_names)
 )
-OTHERS = frozenset({"pods", "nodes", "pods,nodes", "deployment"})
+OTHERS = frozenset(
+    {"pod", "pods", "node", "nodes", "pods,nodes", "deployment", "events", "lease", "networkpolicies"}
+)
 
 
 def links(page: Path) -> list[str]:
@@ -92,7 +95,7 @@ def test_the_first_command_of_the_readme_runs_the_main_job() -> None:
 def test_every_kubectl_command_names_what_exists(page: Path, words: list[str]) -> None:
     if words[1] in ("tokenfactory", "delete", "explain"):
         return
-    assert words[1] in VERBS, page
+    assert words[1] in VERBS | NODE_VERBS, page
     for flag, path in pairwise(words):
         if flag == "-k":
             assert (ROOT / path / "kustomization.yaml").is_file(), f"{page}: {path}"

@@ -65,6 +65,10 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "energy_coverage_ratio": ("Share of the GPUs held whose energy was read.", ()),
         "energy_valid": ("1 when measured power is known, 0 when not.", ()),
         "findings": ("Findings by cause.", ("cause",)),
+        "findings_cost_per_hour": (
+            "What the findings of a cause cost, to two digits; causes overlap, so never add them.",
+            ("cause", "currency"),
+        ),
         "last_observation_timestamp_seconds": (
             "The last cycle that had numbers. This is the freshness: the status has no heartbeat.",
             (),
@@ -97,6 +101,7 @@ UNITS: Mapping[str, str] = MappingProxyType(
         "energy_coverage_ratio": "ratio",
         "energy_valid": "0 or 1",
         "findings": "findings",
+        "findings_cost_per_hour": "money per hour",
         "last_observation_timestamp_seconds": "Unix time",
     }
 )

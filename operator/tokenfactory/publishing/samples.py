@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -14,6 +13,7 @@ from tokenfactory.model import (
     CostBasis,
     Economics,
     EnergyFigures,
+    Finding,
     Histogram,
     OptimizationName,
     OptimizationRow,
@@ -41,7 +41,7 @@ def samples(subject: Subject) -> Iterator[Sample]:
     yield from _finite(_rates(economics))
     yield from _finite(_energy(economics))
     yield from _finite(_quality(economics, subject.verdict))
-    yield from _findings(subject.verdict)
+    yield from _findings(subject.verdict, currency_of(economics))
     yield "last_observation_timestamp_seconds", (), economics.at
 
 
@@ -124,12 +124,15 @@ def _acceptance(rows: tuple[OptimizationRow, ...]) -> float | None:
     )
 
 
-def _findings(verdict: Verdict) -> Iterator[Sample]:
-    causes = Counter(
-        finding.cause if WORD.fullmatch(finding.cause) else "Other" for finding in verdict.findings
-    )
-    for cause, found in sorted(causes.items())[:CAUSES_SHOWN]:
-        yield "findings", (cause,), float(found)
+def _findings(verdict: Verdict, currency: str) -> Iterator[Sample]:
+    found: dict[str, list[Finding]] = {}
+    for finding in verdict.findings:
+        found.setdefault(finding.cause if WORD.fullmatch(finding.cause) else "Other", []).append(finding)
+    for cause, findings in sorted(found.items())[:CAUSES_SHOWN]:
+        yield "findings", (cause,), float(len(findings))
+        costs = [finding.cost_per_hour for finding in findings if finding.cost_per_hour is not None]
+        if costs and all(cost.is_finite() for cost in costs):
+            yield "findings_cost_per_hour", (cause, currency), float(sum(costs))
 
 
 def _plain(value: float) -> Known[float]:

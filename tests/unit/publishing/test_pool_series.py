@@ -34,6 +34,7 @@ tokens_per_second type | tokens_per_second_per_gpu | tokens_per_second_per_megaw
 power_watts basis | latency_seconds kind quantile | efficiency_ratio of | acceptance_length
 optimization_state optimization state | denominator_state state | condition type status | replicas kind
 objective_met objective | energy_coverage_ratio | energy_valid | findings cause
+findings_cost_per_hour cause currency
 last_observation_timestamp_seconds
 """
 
