@@ -89,6 +89,7 @@ OPERATOR_UNITS = {
     "tokenfactory_scrapes_total": "pages",
     "tokenfactory_status_writes_total": "statuses",
     "tokenfactory_api_requests_total": "requests",
+    "tokenfactory_alerts_posted_total": "alerts",
     "tokenfactory_internal_errors_total": "cycles",
     "tokenfactory_dropped_series_total": "series",
     "tokenfactory_informer_age_seconds": "seconds",
@@ -177,6 +178,7 @@ def _operator_rows() -> Iterator[Row]:
         pass
     metrics.count_scrape(None)
     metrics.count_request("get", "pods", "200")
+    metrics.count_alerts("taken", 1)
     metrics.set_informer_age("pods", 1.0)
     for family in text_string_to_metric_families(exposition(registry).decode()):
         if family.name.startswith(PREFIX):

@@ -49,6 +49,7 @@ def exported_metrics() -> dict[str, Shape]:
         pass
     metrics.count_scrape(None)
     metrics.count_request("get", "pods", "200")
+    metrics.count_alerts("taken", 1)
     metrics.set_informer_age("pods", 1.0)
     found: dict[str, Shape] = {}
     for family in text_string_to_metric_families(exposition(registry).decode()):

@@ -279,6 +279,19 @@ class Telemetry(Spec):
     )
 
 
+class AlertmanagerServer(Spec):
+    """An Alertmanager that the operator posts alerts to."""
+
+    url: ServerURL = Field(
+        description="Where its API is, without /api/v2, such as https://alertmanager.monitoring:9093."
+    )
+    credentials_name: SecretName | None = Field(
+        None,
+        description="Name of a credential that is mounted into the operator: a Secret with token, ca.crt or"
+        " both.",
+    )
+
+
 class PoolDefaults(Spec):
     """What holds for a pool that does not say otherwise."""
 
@@ -336,6 +349,13 @@ class TokenFactorySpec(Spec):
         None, description="Curves that pools may be compared with, beside the built-in ones."
     )
     telemetry: Telemetry | None = Field(None, description="How metrics pages are read.")
+    alertmanagers: Annotated[tuple[AlertmanagerServer, ...], Field(max_length=8), UniqueBy("url")] | None = (
+        Field(
+            None,
+            description="Alertmanagers that the operator posts the alerts of this factory's pools to, where"
+            " no Prometheus raises them. List each one of a cluster of Alertmanagers.",
+        )
+    )
     defaults: PoolDefaults | None = Field(
         None, description="What holds for a pool that does not say otherwise."
     )

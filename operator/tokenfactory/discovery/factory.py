@@ -17,6 +17,7 @@ from tokenfactory.discovery.selectors import (
     read_selector,
 )
 from tokenfactory.model import (
+    AlertmanagerTerms,
     ExchangeRate,
     Factory,
     HardwareMatch,
@@ -51,6 +52,7 @@ def read_factory(body: Mapping[str, Any]) -> Factory:
         power=_power(spec.power or api.Power()),
         references=tuple(map(_reference, spec.references or ())),
         telemetry=_telemetry(spec.telemetry or api.Telemetry()),
+        alertmanagers=tuple(map(_alertmanager, spec.alertmanagers or ())),
         default_optimizations=read_requirements(defaults.optimizations),
         default_window_seconds=defaults.window_seconds,
         default_collapse=read_collapse(defaults.collapse),
@@ -130,6 +132,10 @@ def _telemetry(written: api.Telemetry) -> TelemetryTerms:
         mode=written.mode,
         prometheus=_prometheus(written.prometheus) if written.prometheus else None,
     )
+
+
+def _alertmanager(written: api.AlertmanagerServer) -> AlertmanagerTerms:
+    return AlertmanagerTerms(url=written.url.rstrip("/"), credentials_name=written.credentials_name or "")
 
 
 def _prometheus(written: api.PrometheusServer) -> PrometheusTerms:

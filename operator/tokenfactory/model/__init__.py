@@ -70,6 +70,7 @@ from tokenfactory.model.readings import (
     id_of,
 )
 from tokenfactory.model.requests import (
+    AlertmanagerTerms,
     CollapseRule,
     CostBasis,
     ExchangeRate,
@@ -114,6 +115,7 @@ __all__ = [
     "TOKENS_COUNTED",
     "UNSET",
     "Account",
+    "AlertmanagerTerms",
     "BoardFigures",
     "Claim",
     "ClaimUse",

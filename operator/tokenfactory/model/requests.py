@@ -235,6 +235,14 @@ class PrometheusTerms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertmanagerTerms:
+    """An Alertmanager to post to. `credentials_name` names a mounted credential, empty: none."""
+
+    url: str
+    credentials_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryTerms:
     scrape_interval_seconds: int = 15
     allow_host_network: bool = False
@@ -276,6 +284,7 @@ class Factory:
     power: PowerTerms = PowerTerms()
     references: tuple[Reference, ...] = ()
     telemetry: TelemetryTerms = TelemetryTerms()
+    alertmanagers: tuple[AlertmanagerTerms, ...] = ()
     default_optimizations: tuple[Requirement, ...] | None = None
     default_window_seconds: int | None = None
     default_collapse: CollapseRule = CollapseRule()

@@ -15,6 +15,7 @@ VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete"
 RESOURCES = frozenset(
     {"events", "inferencepools", "leases", "nodes", "pods", "tokenfactories", "customresourcedefinitions"}
 )
+ALERT_OUTCOMES = ("taken", "refused", "failed", "dropped")
 OTHER = "other"
 
 
@@ -69,6 +70,12 @@ class OperatorMetrics:
             "Cycles that ended in an error of the operator's own. Should stay 0.",
             registry=self.registry,
         )
+        self._alerts = Counter(
+            "tokenfactory_alerts_posted",
+            "Alerts posted to Alertmanagers: taken, refused for good, failed and tried again, or dropped.",
+            ["outcome"],
+            registry=self.registry,
+        )
         for outcome in OUTCOMES:
             self._writes.labels(outcome)
 
@@ -113,6 +120,11 @@ class OperatorMetrics:
             resource if resource in RESOURCES else OTHER,
             code if len(code) == 3 and code.isascii() and code.isdigit() else "error",
         ).inc()
+
+    def count_alerts(self, outcome: str, number: int) -> None:
+        """Counts alerts that an Alertmanager took or refused, that failed, or that found no room."""
+        if number:
+            self._alerts.labels(outcome if outcome in ALERT_OUTCOMES else OTHER).inc(number)
 
     def count_bug(self) -> None:
         """Counts a cycle that raised."""

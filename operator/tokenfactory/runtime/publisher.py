@@ -8,13 +8,14 @@ from typing import Any, Protocol
 import structlog
 
 from tokenfactory.errors import Unavailable
-from tokenfactory.model import PoolKey
+from tokenfactory.model import AlertmanagerTerms, PoolKey
 from tokenfactory.publishing import events
 from tokenfactory.publishing.bucket import Bucket
 from tokenfactory.publishing.drafting import draft
 from tokenfactory.publishing.events import event_budget
 from tokenfactory.publishing.gate import Decision, Published, adopt, decide, note, write_budget
 from tokenfactory.publishing.metrics import PoolMetrics
+from tokenfactory.publishing.standing import carry_over
 from tokenfactory.publishing.status import Subject, render
 from tokenfactory.runtime.desk import Desk
 from tokenfactory.runtime.kube import ApiError, Collection, Kube
@@ -25,6 +26,16 @@ EVENTS_PATH = "/apis/events.k8s.io/v1"
 
 class WriteCounter(Protocol):
     def count_status_write(self, outcome: str) -> None: ...
+
+
+class Alarm(Protocol):
+    """Hears of every cycle, and of pools that are deleted."""
+
+    def record(
+        self, uid: str, key: PoolKey, subject: Subject, servers: tuple[AlertmanagerTerms, ...]
+    ) -> None: ...
+
+    def forget(self, uid: str) -> None: ...
 
 
 class Writer:
@@ -71,6 +82,7 @@ class Publisher:
         desk: Desk,
         writer: Writer,
         metrics: PoolMetrics,
+        alarm: Alarm,
         *,
         clock: Callable[[], float],
         instance: str,
@@ -79,21 +91,33 @@ class Publisher:
         self._desk = desk
         self._writer = writer
         self._metrics = metrics
+        self._alarm = alarm
         self._clock = clock
         self._instance = instance
         self._published: dict[str, Published | None] = {}
         self._event_budgets: dict[str, Bucket] = {}
         self._log = structlog.get_logger("publish")
 
-    async def publish(self, uid: str, key: PoolKey, subject: Subject, *, window_seconds: float) -> None:
-        """Metrics, then the gate; Events and status only when it opens."""
-        self._metrics.record(key, subject)
+    async def publish(
+        self,
+        uid: str,
+        key: PoolKey,
+        subject: Subject,
+        *,
+        window_seconds: float,
+        alertmanagers: tuple[AlertmanagerTerms, ...] = (),
+    ) -> None:
+        """Metrics and alerts, then the gate; Events and status only when it opens."""
         now = self._clock()
         seen = self._desk.pool(uid)
         if seen is None:
             return
         published = self._published.setdefault(uid, adopt(seen.status or None, now=now))
-        document = render(subject, published.document if published else None)
+        before = published.document if published else None
+        told = carry_over(subject, before)
+        self._metrics.record(key, told)
+        self._alarm.record(uid, key, told, alertmanagers)
+        document = render(subject, before)
         proposal = draft(subject, document, window_seconds=window_seconds)
         decision = decide(published, proposal, now=now)
         if not decision.write:
@@ -109,6 +133,7 @@ class Publisher:
         self._published.pop(uid, None)
         self._event_budgets.pop(uid, None)
         self._metrics.forget(key)
+        self._alarm.forget(uid)
 
     async def _tell(self, uid: str, key: PoolKey, published: Published | None, decision: Decision) -> None:
         """Posts Events before the status: after a crash in between they are posted again under one name."""

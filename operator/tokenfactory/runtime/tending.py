@@ -126,9 +126,15 @@ class Tending:
         self._cases[uid] = keep_case(order, outcome)
         self._targets[uid] = _count_targets(outcome)
         self._rollup.take(uid, order, outcome.subject)
-        key, window = order.resource.key, order.terms.window_seconds
+        key, window, factory = order.resource.key, order.terms.window_seconds, order.terms.factory
         try:
-            await self._publisher.publish(uid, key, outcome.subject, window_seconds=window)
+            await self._publisher.publish(
+                uid,
+                key,
+                outcome.subject,
+                window_seconds=window,
+                alertmanagers=factory.alertmanagers if factory is not None else (),
+            )
         except Exception:
             self._close_with_bug(uid, order)
 

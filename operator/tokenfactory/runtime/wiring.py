@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -23,12 +24,15 @@ from tokenfactory.cycle import Line
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
 from tokenfactory.model import Node, Pod, PoolKey
+from tokenfactory.publishing.alertmanager import Alertmanager
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OperatorMetrics
 from tokenfactory.runtime import http
+from tokenfactory.runtime.alerting import Alerting
 from tokenfactory.runtime.claims import ClusterClaims
 from tokenfactory.runtime.configmaps import ClusterConfigMaps
 from tokenfactory.runtime.counted import CountedCollector
+from tokenfactory.runtime.credentials import MountedCredentials
 from tokenfactory.runtime.desk import Desk
 from tokenfactory.runtime.election import Elector
 from tokenfactory.runtime.handlers import operator_settings, register
@@ -76,8 +80,15 @@ class Operator:
         await self.kopf_ready.wait()
         self.metrics.set_leader(1)
         writer = Writer(self.kube, self.metrics, clock=time.time)
+        alerting = self._compose_alerting()
         publisher = Publisher(
-            self.kube, self.desk, writer, self.pool_metrics, clock=time.time, instance=self.identity
+            self.kube,
+            self.desk,
+            writer,
+            self.pool_metrics,
+            alerting,
+            clock=time.time,
+            instance=self.identity,
         )
         line = Line(
             self.inventory,
@@ -101,11 +112,18 @@ class Operator:
                 targets=self.settings.max_targets,
             ),
         )
+        posting = asyncio.ensure_future(alerting.run())
         try:
             await self.tending.run()
         finally:
+            posting.cancel()
             self.tending = None
             self.metrics.set_leader(0)
+            await asyncio.gather(posting, return_exceptions=True)
+
+    def _compose_alerting(self) -> Alerting:
+        credentials = MountedCredentials(Path(self.settings.credentials_directory))
+        return Alerting(lambda terms: Alertmanager(terms, credentials), self.metrics, clock=time.time)
 
     def page(self) -> bytes:
         """/metrics."""

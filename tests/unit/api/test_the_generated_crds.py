@@ -132,7 +132,6 @@ def test_a_pool_field_that_a_factory_can_default_has_no_default_of_the_api_serve
 @pytest.mark.parametrize(
     ("kind", "absent"),
     [
-        ("TokenFactory", "spec.alertmanagers"),
         ("TokenFactory", "spec.guard"),
     ],
 )
