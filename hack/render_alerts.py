@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import yaml
 
-from tokenfactory.publishing.alertrules import POOL_RULES, AlertRule
+from tokenfactory.publishing.alertrules import POOL_RULES, SYMPTOMS, AlertRule
 from tokenfactory.publishing.alerts import NOT_KNOWN, RUNBOOKS, cost_basis
 from tokenfactory.publishing.families import PREFIX
 
@@ -37,7 +37,8 @@ def _ask(query: str, *, matchers: str = "") -> str:
 
 
 def _cause() -> str:
-    asked = _ask(f"max by (cause) ({PREFIX}findings%s)") + ' | sortByLabel "cause"'
+    asked = _ask(f"max by (cause) ({PREFIX}findings%s)", matchers=f',cause!~"{"|".join(SYMPTOMS)}"')
+    asked += ' | sortByLabel "cause"'
     listed = "{{ if $i }}, {{ end }}{{ $found.Labels.cause }}"
     return f"{{{{ range $i, $found := {asked} }}}}{listed}{{{{ else }}}}{NOT_KNOWN}{{{{ end }}}}"
 

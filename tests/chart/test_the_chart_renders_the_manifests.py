@@ -259,5 +259,5 @@ def test_alerts_link_to_where_the_runbooks_are_served(helm: Helm) -> None:
     links = [
         alert["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for alert in group["rules"]
     ]
-    assert len(links) == 10
+    assert len(links) == 11
     assert all(link.startswith(f"{base}/TokenFactory") for link in links)

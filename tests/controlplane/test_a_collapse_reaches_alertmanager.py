@@ -27,6 +27,7 @@ from tokenfactory.sandbox.workload import Workload
 
 pytestmark = pytest.mark.controlplane
 
+CAUSE = "OptimizationIneffective"
 ALERT = "TokenFactoryThroughputCollapsed"
 WINDOW = 30
 WELL = Workload(
@@ -154,7 +155,7 @@ def test_the_collapse_reaches_both_alertmanagers_with_its_cause_and_its_cost(sta
         }
     )
     for alert in (found, posted):
-        assert "ThroughputCollapsed" in alert["annotations"]["cause"]
+        assert CAUSE in alert["annotations"]["cause"]
         assert "USD an hour for ThroughputCollapsed" in alert["annotations"]["cost_per_hour"]
         assert alert["annotations"]["runbook_url"].endswith(f"{ALERT}.md")
     for name in ("summary", "description", "runbook_url"):

@@ -23,7 +23,7 @@ GROUPS = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
 SHIPPED = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
 SCENARIOS = sorted(HERE.glob("*.yaml"))
 OF_THE_OPERATOR = {"tokenfactory_last_sweep_timestamp_seconds": frozenset[str]()}
-LABELS = re.compile(r"(\w+)\s*=~?")
+LABELS = re.compile(r"(\w+)\s*!?=~?")
 SELECTOR = re.compile(r"(tokenfactory_\w+)(?:\{([^}]*)\})?")
 
 
@@ -113,7 +113,13 @@ def test_a_rule_says_what_a_person_needs_and_links_to_its_runbook(rule: dict[str
     assert headings == ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 
 
-JUDGED = ("ThroughputCollapsed", "EngineStalled", "OptimizationLost", "SimulatedAcceptance")
+JUDGED = (
+    "ThroughputCollapsed",
+    "EngineStalled",
+    "EfficiencyDegraded",
+    "OptimizationLost",
+    "SimulatedAcceptance",
+)
 
 
 @pytest.mark.parametrize("name", JUDGED)
@@ -138,7 +144,7 @@ def test_the_texts_of_an_alert_are_filled_from_the_pools_series(promtool: Path, 
         "summary": "Pool serving/r1 makes far fewer tokens per GPU than it used to, and requests wait.",
         "description": "The output per GPU of pool serving/r1 fell under its collapse threshold, compared"
         " with the pool's own record at the same concurrency. Each token costs a multiple of what it did.",
-        "cause": "OptimizationLost, ThroughputCollapsed",
+        "cause": "OptimizationLost, PaidIdle",
         "cost_per_hour": "12.50 USD an hour for ThroughputCollapsed",
         "runbook_url": "docs/runbooks/TokenFactoryThroughputCollapsed.md",
         "dashboard_url": "http://prometheus.example/graph?g0.expr=tokenfactory_pool_efficiency_ratio"
@@ -147,6 +153,7 @@ def test_the_texts_of_an_alert_are_filled_from_the_pools_series(promtool: Path, 
     series = {
         f'denominator_state{{{row}, state="ThroughputCollapsed"}}': "1x10",
         f'findings{{{row}, cause="ThroughputCollapsed"}}': "1x10",
+        f'findings{{{row}, cause="PaidIdle"}}': "1x10",
         f'findings{{{row}, cause="OptimizationLost"}}': "2x10",
         f'findings_cost_per_hour{{{row}, cause="ThroughputCollapsed", currency="USD"}}': "12.5x10",
         f'findings_cost_per_hour{{{row}, cause="PaidIdle", currency="USD"}}': "3x10",

@@ -17,7 +17,7 @@ from tests.support.tools import provide_tools
 from tokenfactory.measure import Absence, Missing
 from tokenfactory.model import DenominatorState, Finding, OptimizationState, Truth
 from tokenfactory.publishing import dayuse
-from tokenfactory.publishing.alertrules import POOL_RULES
+from tokenfactory.publishing.alertrules import POOL_RULES, SYMPTOMS
 from tokenfactory.publishing.expressions import look_at
 from tokenfactory.publishing.families import GAUGES, PREFIX
 from tokenfactory.publishing.samples import samples
@@ -68,7 +68,7 @@ SCENES: dict[str, tuple[Subject, set[str]]] = {
     **{
         f"the verdict is {state.value}": (
             scene(verdict=subjects.verdict(state)),
-            {state.value} & {"ThroughputCollapsed", "EngineStalled"},
+            {state.value} & set(SYMPTOMS),
         )
         for state in DenominatorState
     },

@@ -22,6 +22,8 @@ from tokenfactory.publishing.expressions import (
 )
 
 NAME_PREFIX = "TokenFactory"
+SYMPTOMS = ("ThroughputCollapsed", "EngineStalled", "EfficiencyDegraded")
+"""Findings that say what is wrong; the others say why."""
 MINUTE = 60
 GAP_SECONDS = 2 * MINUTE
 STALE_SECONDS = 15 * MINUTE
@@ -96,6 +98,18 @@ POOL_RULES = (
         finding="EngineStalled",
         condition="DenominatorHealthy",
         graph="tokens_per_second",
+    ),
+    AlertRule(
+        name="EfficiencyDegraded",
+        severity=Severity.WARNING,
+        expression=_state("EfficiencyDegraded"),
+        summary="Pool {pool} makes clearly fewer tokens per GPU than it used to.",
+        description="The output per GPU of pool {pool} is clearly under the pool's own record at the same"
+        " concurrency, and no request has to wait yet. Each token costs more than it did.",
+        condition="DenominatorHealthy",
+        graph="efficiency_ratio",
+        finding="EfficiencyDegraded",
+        for_seconds=MINUTE,
     ),
     AlertRule(
         name="CostAboveObjective",

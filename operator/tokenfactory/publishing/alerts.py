@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tokenfactory.model import Condition, PoolKey
-from tokenfactory.publishing.alertrules import POOL_RULES, AlertRule
+from tokenfactory.publishing.alertrules import POOL_RULES, SYMPTOMS, AlertRule
 from tokenfactory.publishing.expressions import Sight
 from tokenfactory.publishing.text import clean
 
@@ -135,7 +135,8 @@ def _alert(
 
 
 def _causes(sight: Sight) -> str:
-    return ", ".join(sorted({row["cause"] for row, _ in sight.gauges.get("findings", ())})) or NOT_KNOWN
+    found = {row["cause"] for row, _ in sight.gauges.get("findings", ())}
+    return ", ".join(sorted(found.difference(SYMPTOMS))) or NOT_KNOWN
 
 
 def cost_basis(rule: AlertRule) -> str:

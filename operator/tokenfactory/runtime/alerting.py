@@ -86,7 +86,7 @@ class Alerting:
         watched = _Watched(
             key=key,
             servers=servers,
-            sight=look_at(samples(subject), now=subject.now),
+            sight=look_at(samples(subject) if servers else (), now=subject.now),
             conditions=subject.verdict.conditions,
             day=known.day if known else (),
             tracks=known.tracks if known else {},

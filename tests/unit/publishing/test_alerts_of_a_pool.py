@@ -106,7 +106,7 @@ def test_labels_are_those_of_the_rule_file_and_texts_name_pool_cause_and_cost() 
     }
     notes = alert["annotations"]
     assert notes["summary"].startswith("Pool serving/deepseek-r1 makes far fewer tokens")
-    assert notes["cause"] == "OptimizationLost, ThroughputCollapsed"
+    assert notes["cause"] == "OptimizationLost"
     assert notes["cost_per_hour"] == "not known"
     assert notes["message"] == "half of it"
     assert notes["runbook_url"] == "docs/runbooks/TokenFactoryThroughputCollapsed.md"
