@@ -234,16 +234,31 @@ def test_version_numbers_agree_with_the_package() -> None:
     assert image == f"tokenfactory-operator:{project['version']}"
 
 
-def test_monitoring_is_that_of_the_manifests_component_with_the_labels_of_ones_prometheus(
-    helm: Helm, tmp_path: Path
-) -> None:
+def component_objects(name: str, folder: Path) -> Objects:
+    """What a component of manifests/ adds to an overlay."""
     overlay = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "components": [os.path.relpath(MANIFESTS / "components" / "monitoring", tmp_path.resolve())],
+        "components": [os.path.relpath(MANIFESTS / "components" / name, folder.resolve())],
     }
-    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
-    component = read_objects(kustomize(tmp_path))
+    (folder / "kustomization.yaml").write_text(json.dumps(overlay))
+    return read_objects(kustomize(folder))
+
+
+def test_the_network_policy_is_that_of_the_manifests_component(helm: Helm, tmp_path: Path) -> None:
+    component = component_objects("network-policy", tmp_path)
+    chart = read_objects(helm.template("--set", "networkPolicy.enabled=true"))
+    assert without_helms_own({key: chart[key] for key in component}) == component
+    elsewhere = helm.template(
+        "--set", "networkPolicy.enabled=true", "--set", "networkPolicy.monitoringNamespace=observability"
+    )
+    assert "kubernetes.io/metadata.name: observability" in elsewhere
+
+
+def test_monitoring_is_that_of_the_manifests_component_with_the_labels_of_ones_prometheus(
+    helm: Helm, tmp_path: Path
+) -> None:
+    component = component_objects("monitoring", tmp_path)
     text = helm.template("--set", "monitoring.enabled=true", "--set", "monitoring.labels.release=mine")
     chart = {key: body for key, body in read_objects(text).items() if key in component}
     for body in chart.values():
