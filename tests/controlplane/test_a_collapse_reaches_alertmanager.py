@@ -79,6 +79,11 @@ class Stage:
         return str(self.scene.condition(PLAN.name, "DenominatorHealthy").get("reason", ""))
 
 
+def cause_at(server: AlertmanagerServer) -> str:
+    """The cause that an Alertmanager knows by now: a later word on an alert replaces the annotations."""
+    return str(server.alerts().get(ALERT, {}).get("annotations", {}).get("cause", ""))
+
+
 def write_prometheus(folder: Path, *, operator: int, alertmanager: str) -> Path:
     """The shipped rules, but a collapse is kept firing for ten seconds instead of two minutes."""
     rules = render_alerts.CHART_FILE.read_text(encoding="utf-8")
@@ -142,7 +147,8 @@ def test_a_healthy_pool_raises_nothing(stage: Stage) -> None:
 def test_the_collapse_reaches_both_alertmanagers_with_its_cause_and_its_cost(stage: Stage) -> None:
     stage.work(SICK)
     stage.scene.wait_for("the collapse", lambda: ALERT in stage.by_prometheus.alerts(), seconds=120)
-    stage.scene.wait_for("the operator's own", lambda: ALERT in stage.by_operator.alerts(), seconds=30)
+    for server in (stage.by_prometheus, stage.by_operator):
+        stage.scene.wait_for("its cause", lambda: CAUSE in cause_at(server), seconds=90)  # noqa: B023
     found, posted = stage.by_prometheus.alerts()[ALERT], stage.by_operator.alerts()[ALERT]
     assert (
         found["labels"]
@@ -155,7 +161,6 @@ def test_the_collapse_reaches_both_alertmanagers_with_its_cause_and_its_cost(sta
         }
     )
     for alert in (found, posted):
-        assert CAUSE in alert["annotations"]["cause"]
         assert "USD an hour for ThroughputCollapsed" in alert["annotations"]["cost_per_hour"]
         assert alert["annotations"]["runbook_url"].endswith(f"{ALERT}.md")
     for name in ("summary", "description", "runbook_url"):
