@@ -255,6 +255,26 @@ def test_the_network_policy_is_that_of_the_manifests_component(helm: Helm, tmp_p
     assert "kubernetes.io/metadata.name: observability" in elsewhere
 
 
+def test_the_guard_is_that_of_the_manifests_component(helm: Helm, tmp_path: Path) -> None:
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(MANIFESTS, tmp_path.resolve())],
+        "components": [os.path.relpath(MANIFESTS / "components" / "guard", tmp_path.resolve())],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
+    manifests = read_objects(kustomize(tmp_path))
+    text = helm.template("--set", "guard.enabled=true", "--set", "namespace.create=true")
+    chart = without_helms_own(read_objects(text))
+    for objects in (chart, manifests):
+        pod = objects[DEPLOYMENT]["spec"]["template"]["spec"]
+        for parts in (pod["volumes"], pod["containers"][0]["volumeMounts"], pod["containers"][0]["ports"]):
+            parts.sort(key=lambda part: str(part["name"]))
+    assert chart == manifests
+    bundle = helm.template("--set", "guard.enabled=true", "--set", "guard.caBundle=Zm9v")
+    assert "caBundle: Zm9v" in bundle
+
+
 def test_monitoring_is_that_of_the_manifests_component_with_the_labels_of_ones_prometheus(
     helm: Helm, tmp_path: Path
 ) -> None:

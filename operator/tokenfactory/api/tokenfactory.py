@@ -24,7 +24,7 @@ from tokenfactory.api.common import (
 )
 from tokenfactory.api.rules import Rule, Spec, UniqueBy, UniqueItems
 from tokenfactory.api.texts import DecimalText, Spelled
-from tokenfactory.model import PriceSource, TelemetryMode
+from tokenfactory.model import Guard, PriceSource, TelemetryMode
 
 NodeLabelValue: TypeAlias = Annotated[
     str,
@@ -365,6 +365,12 @@ class TokenFactorySpec(Spec):
             description="Alertmanagers that the operator posts the alerts of this factory's pools to, where"
             " no Prometheus raises them. List each one of a cluster of Alertmanagers.",
         )
+    )
+    guard: Guard = Field(
+        Guard.OFF,
+        description="What happens to a workload that a pool selects and that lacks a Required optimization:"
+        " Off: nothing. Warn: kubectl shows a warning. Deny: it is refused. Needs the guard to be installed:"
+        " docs/how-to/guard-workloads.md.",
     )
     defaults: PoolDefaults | None = Field(
         None, description="What holds for a pool that does not say otherwise."

@@ -53,6 +53,7 @@ def read_factory(body: Mapping[str, Any]) -> Factory:
         references=tuple(map(_reference, spec.references or ())),
         telemetry=_telemetry(spec.telemetry or api.Telemetry()),
         alertmanagers=tuple(map(_alertmanager, spec.alertmanagers or ())),
+        guard=spec.guard,
         default_optimizations=read_requirements(defaults.optimizations),
         default_window_seconds=defaults.window_seconds,
         default_collapse=read_collapse(defaults.collapse),

@@ -52,6 +52,14 @@ class TelemetryMode(StrEnum):
     PROMETHEUS = "Prometheus"
 
 
+class Guard(StrEnum):
+    """What happens to a workload that lacks what a pool requires: nothing, a warning, a refusal."""
+
+    OFF = "Off"
+    WARN = "Warn"
+    DENY = "Deny"
+
+
 class SelectorOperator(StrEnum):
     IN = "In"
     NOT_IN = "NotIn"
@@ -287,6 +295,7 @@ class Factory:
     references: tuple[Reference, ...] = ()
     telemetry: TelemetryTerms = TelemetryTerms()
     alertmanagers: tuple[AlertmanagerTerms, ...] = ()
+    guard: Guard = Guard.OFF
     default_optimizations: tuple[Requirement, ...] | None = None
     default_window_seconds: int | None = None
     default_collapse: CollapseRule = CollapseRule()

@@ -70,6 +70,12 @@ class Settings(BaseSettings):
         description="folder of mounted credentials: <credentialsName>/token and <credentialsName>/ca.crt",
     )
 
+    guard_directory: str = Field(
+        default="/etc/tokenfactory/guard",
+        description="folder of the workload guard's certificate, tls.crt and tls.key; without them it is off",
+    )
+    guard_port: int = Field(default=9443, ge=0, le=65535, description="port of the workload guard, HTTPS")
+
     @field_validator("denied_networks")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:

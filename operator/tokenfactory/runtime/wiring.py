@@ -29,6 +29,7 @@ from tokenfactory.publishing.alertmanager import Alertmanager
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OperatorMetrics
 from tokenfactory.runtime import http
+from tokenfactory.runtime.admission import serve_guard
 from tokenfactory.runtime.alerting import Alerting
 from tokenfactory.runtime.archive import Archive
 from tokenfactory.runtime.claims import ClusterClaims
@@ -222,13 +223,16 @@ async def _watch_resources(operator: Operator) -> None:
     await wait_for_resources(operator.kube)
     registry = kopf.OperatorRegistry()
     register(registry, operator.desk, operator.kube)
+    options = operator_settings()
+    if serve_guard(registry, options, operator.desk, operator.settings):
+        structlog.get_logger("operator").info("guarding workloads", port=operator.settings.guard_port)
     await operator.sweeper.list_into_desk()
     operator.kopf_ready.set()
     watching = asyncio.ensure_future(
         kopf.operator(
             identity=cast(Any, operator.identity),
             registry=registry,
-            settings=operator_settings(),
+            settings=options,
             clusterwide=True,
             standalone=True,
         )
