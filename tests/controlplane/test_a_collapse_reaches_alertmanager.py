@@ -27,7 +27,7 @@ from tokenfactory.sandbox.workload import Workload
 
 pytestmark = pytest.mark.controlplane
 
-CAUSE = "OptimizationIneffective"
+CAUSE = "AcceptanceFell"
 ALERT = "TokenFactoryThroughputCollapsed"
 WINDOW = 30
 WELL = Workload(

@@ -1,6 +1,6 @@
 """The demo's story as it is shown: a rollout that loses an optimization, found, priced, explained, mended.
 
-What `tokenfactory demo --story` shows, without the pauses for reading: about five minutes.
+What `tokenfactory demo --story` shows, without the pauses for reading: about seven minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tests.support.typed import mask
 from tokenfactory.cli.demo import tell
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.fleet import GB300, H200, NAMESPACE
+from tokenfactory.sandbox.pager import Pager
 from tokenfactory.sandbox.scene import Scene
 from tokenfactory.sandbox.story import COST_JUMP, Story
 
@@ -50,9 +51,9 @@ class Witness(Story):
 def told(assets: Assets) -> Told:
     page = io.StringIO()
     console = Console(file=page, width=200)
-    with Scene(assets, (GB300, H200)) as scene:
+    with Pager() as pager, Scene(assets, (GB300, H200), alertmanagers=(pager.url,)) as scene:
         scene.start_operator()
-        story = Witness(scene, linger=0.0)
+        story = Witness(scene, pager, linger=0.0)
         went_well = tell(console, scene, story)
     assert went_well, page.getvalue()[-6000:]
     return Told(page.getvalue(), story.described)
@@ -92,6 +93,11 @@ def test_the_verdict_and_its_event_name_the_cause_and_the_price(told: Told) -> N
     assert re.search(
         rf"Event: Warning ThroughputCollapsed: .*?{CAUSE}.*?USD\s+an\s+hour", told.shown, re.DOTALL
     )
+
+
+def test_the_pager_names_the_cause_and_is_resolved(told: Told) -> None:
+    assert re.search(rf"the pager: FIRING \S*ThroughputCollapsed .*?{CAUSE}", told.shown, re.DOTALL)
+    assert re.search(r"the pager: resolved \S*ThroughputCollapsed", told.shown)
 
 
 def test_the_recovery_is_told_too(told: Told) -> None:

@@ -116,6 +116,7 @@ class Stage:
             OneSource(collector),
             FileReferences(()),
             FileConfigMaps(()),
+            self.stock.claims,
             clock=time.time,
             watch=NoStopwatch(),
         )

@@ -19,6 +19,7 @@ from tokenfactory.cli.bundled import show_bundled
 from tokenfactory.sandbox.assets import locate_assets, provide_assets
 from tokenfactory.sandbox.fleet import DEMO, WRONG
 from tokenfactory.sandbox.operator_process import OperatorProcess
+from tokenfactory.sandbox.pager import Pager
 from tokenfactory.sandbox.referee import Check, Referee
 from tokenfactory.sandbox.scene import Scene
 from tokenfactory.sandbox.story import Story
@@ -48,13 +49,21 @@ def demo(
         console.print("Now the real thing: the control plane is built once, then kept.", style="dim")
         assets = provide_assets()
     try:
-        with Scene(assets, DEMO, say=lambda text: console.print(f"· {text}", style="dim")) as scene:
+        with (
+            Pager() as pager,
+            Scene(
+                assets,
+                DEMO,
+                alertmanagers=(pager.url,),
+                say=lambda text: console.print(f"· {text}", style="dim"),
+            ) as scene,
+        ):
             scene.cluster.apply(WRONG)
             operator = scene.start_operator()
             console.print(_hints(scene, operator), markup=False, highlight=False)
             ok = _judge(console, scene, operator, duration) if duration else True
             if story or not duration:
-                ok = tell(console, scene, Story(scene)) and ok
+                ok = tell(console, scene, Story(scene, pager)) and ok
             if not story and not duration:
                 _go_on(console, scene)
     except KeyboardInterrupt:
@@ -123,7 +132,15 @@ def _story_view(story: Story) -> RenderableType:
         ("the operator: ", "dim"), (said.reason, "red" if sick else "green"), f" {said.message}"
     )
     events = [Text(f"Event: {event}", style="dim") for event in said.events[-EVENTS_SHOWN:]]
-    return Group(*lines, what, verdict, *events, Text(""))
+    pages = [
+        Text.assemble(
+            ("the pager: ", "dim"),
+            (f"{'FIRING' if page.firing else 'resolved'} {page.name}", "red" if page.firing else "green"),
+            f" ({page.severity}) {page.message}",
+        )
+        for page in said.pages
+    ]
+    return Group(*lines, what, verdict, *events, *pages, Text(""))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tokenfactory.judgement.baseline import (
     peak_of,
     saturation_of,
 )
-from tokenfactory.judgement.watch import CLOSED, Piece, Totals, Watch, add_piece, total, turn
+from tokenfactory.judgement.watch import CLOSED, Latch, Piece, Totals, Watch, add_piece, total, turn
 from tokenfactory.model import DenominatorState, LoadStep
 
 TOKEN_FLOOR = 1000.0
@@ -290,13 +290,42 @@ def _main(seen: Observation, references: Mapping[Kind, Reference | None]) -> tup
 
 def _turn(seen: Observation, watch: Watch, past: tuple[Piece, ...], view: _View) -> Watch:
     """Turns each latch."""
-    now, window, fraction = seen.now, seen.window, seen.fraction
+    now, window = seen.now, seen.window
     busy_at = now if seen.tokens >= TOKEN_FLOOR else watch.busy_at
+    collapse, degraded = _turn_losses(seen, watch, view, busy_at=busy_at)
+    stall = turn(
+        watch.stall,
+        bad=seen.stuck_share >= STUCK_SHARE,
+        good=seen.stuck_share < STUCK_SHARE,
+        after=0.0,
+        until=window / 2,
+        now=now,
+    )
+    well = view.short.efficiency is None or view.short.efficiency >= RECOVERED
+    loaded = view.load is not None and view.load >= HIGH_LOAD and well and view.short.waiting >= QUEUE
+    relaxed = view.load is None or view.load < LOWER_LOAD or view.short.waiting < QUEUE / 2
+    return Watch(
+        past=past,
+        shown=watch.shown,
+        acknowledged=watch.acknowledged,
+        low=not view.demand,
+        busy_at=busy_at,
+        starved_since=view.starved_since,
+        collapse=collapse,
+        degraded=degraded,
+        stall=stall,
+        saturated=turn(watch.saturated, bad=loaded, good=relaxed, after=seen.hold, until=window, now=now),
+        paged=collapse.since is not None and (watch.paged or _pages(seen, view, since=collapse.since)),
+    )
+
+
+def _turn_losses(
+    seen: Observation, watch: Watch, view: _View, *, busy_at: float | None
+) -> tuple[Latch, Latch]:
+    """The latches of collapse and degradation: two windows, two edges each."""
+    now, window, fraction, worth = seen.now, seen.window, seen.fraction, _worth(seen, view)
     short, long = view.short.efficiency, view.long.efficiency
     may = view.demand and busy_at is not None and now - busy_at <= window
-    worth = DEGRADED
-    if view.revision and view.main and view.main.candidate:
-        worth = ACCEPTED if is_usable(view.main.candidate, window=window) else DEGRADED
     known = short is not None and long is not None
     rid = not view.demand or short is None
     value, longer = short if short is not None else 1.0, long if long is not None else 1.0
@@ -318,37 +347,18 @@ def _turn(seen: Observation, watch: Watch, past: tuple[Piece, ...], view: _View)
     )
     if watch.collapse.open and not collapse.open and degraded.good_since is not None:
         collapse = watch.collapse  # both are on their way out: one transition, not two
-    stall = turn(
-        watch.stall,
-        bad=seen.stuck_share >= STUCK_SHARE,
-        good=seen.stuck_share < STUCK_SHARE,
-        after=0.0,
-        until=window / 2,
-        now=now,
-    )
-    full = view.load is not None and view.load >= HIGH_LOAD and value >= RECOVERED
-    loaded = full and view.short.waiting >= QUEUE
-    relaxed = view.load is None or view.load < LOWER_LOAD or view.short.waiting < QUEUE / 2
-    saturated = turn(watch.saturated, bad=loaded, good=relaxed, after=seen.hold, until=window, now=now)
-    paged = collapse.since is not None and (
-        watch.paged
-        or view.short.waiting >= QUEUE
-        or seen.objective_missed
-        or now - collapse.since >= 4 * window
-    )
-    return Watch(
-        past=past,
-        shown=watch.shown,
-        acknowledged=watch.acknowledged,
-        low=not view.demand,
-        busy_at=busy_at,
-        starved_since=view.starved_since,
-        collapse=collapse,
-        degraded=degraded,
-        stall=stall,
-        saturated=saturated,
-        paged=paged,
-    )
+    return collapse, degraded
+
+
+def _worth(seen: Observation, view: _View) -> float:
+    """Under which efficiency a pool is degraded: a revision that is known well enough has to do better."""
+    candidate = view.main.candidate if view.revision and view.main else None
+    return ACCEPTED if candidate and is_usable(candidate, window=seen.window) else DEGRADED
+
+
+def _pages(seen: Observation, view: _View, *, since: float) -> bool:
+    """Whether an open collapse is worth waking somebody."""
+    return view.short.waiting >= QUEUE or seen.objective_missed or seen.now - since >= 4 * seen.window
 
 
 def _frozen(watch: Watch, view: _View) -> bool:

@@ -146,8 +146,11 @@ WRONG: Body = {
 }
 
 
-def factory_body(plans: tuple[PoolPlan, ...]) -> Body:
-    """The platform team's TokenFactory: one price for each product, exporters that sample every second."""
+def factory_body(plans: tuple[PoolPlan, ...], *, alertmanagers: tuple[str, ...] = ()) -> Body:
+    """The platform team's TokenFactory: one price for each product, exporters that sample every second.
+
+    `alertmanagers` are the URLs that the operator posts alerts to.
+    """
     prices = {plan.product: plan.per_gpu_hour for plan in plans}
     return {
         "apiVersion": "tokenfactory.dev/v1alpha1",
@@ -165,6 +168,7 @@ def factory_body(plans: tuple[PoolPlan, ...]) -> Body:
                 for product, price in sorted(prices.items())
             ],
             "telemetry": {"dcgm": {"sampleIntervalSeconds": 1}},
+            **({"alertmanagers": [{"url": url} for url in alertmanagers]} if alertmanagers else {}),
         },
     }
 

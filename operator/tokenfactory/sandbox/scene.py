@@ -37,11 +37,13 @@ class Scene:
         *,
         window_seconds: int = 30,
         audit: Audit = Audit.OFF,
+        alertmanagers: tuple[str, ...] = (),
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._stack = ExitStack()
         self._say = say
         self._operators = 0
+        self._alertmanagers = alertmanagers
         self.window_seconds = window_seconds
         self.plane = ControlPlane(assets, audit=audit)
         self.fleet = ReplayedFleet(plans, network=pick_network())
@@ -80,7 +82,7 @@ class Scene:
             self.cluster.add_node(node)
         for engine in self.fleet.engines.values():
             self.cluster.add_pod(engine.pod)
-        self.cluster.apply(factory_body(self.fleet.plans))
+        self.cluster.apply(factory_body(self.fleet.plans, alertmanagers=self._alertmanagers))
         for plan in self.fleet.plans:
             self.cluster.apply(plan.body(window_seconds=self.window_seconds))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenfactory.sandbox.fleet import GB300, NAMESPACE, PoolPlan
+from tokenfactory.sandbox.pager import Page, Pager
 from tokenfactory.sandbox.scene import Scene
 from tokenfactory.sandbox.workload import Workload
 
@@ -56,13 +57,17 @@ class Telling:
     reason: str
     message: str
     events: tuple[str, ...]
+    pages: tuple[Page, ...]
 
 
 class Story:
     """Goes from chapter to chapter, each time `advance` is called and the goal of one is reached."""
 
-    def __init__(self, scene: Scene, *, linger: float = 20.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, scene: Scene, pager: Pager, *, linger: float = 10.0, clock: Callable[[], float] = time.time
+    ) -> None:
         self.scene = scene
+        self.pager = pager
         self._linger = linger
         self._clock = clock
         self._number = -1
@@ -112,6 +117,7 @@ class Story:
             reason=str(condition.get("reason", "")),
             message=str(condition.get("message", "")),
             events=self.events(),
+            pages=self.pager.pages(GB300.name),
         )
 
     def condition(self) -> dict[str, Any]:
@@ -123,6 +129,11 @@ class Story:
         rows = [item for item in listed["items"] if item["involvedObject"].get("name") == GB300.name]
         rows.sort(key=lambda item: str(item.get("eventTime")))
         return tuple(f"{item['type']} {item['reason']}: {item['message']}" for item in rows)
+
+    def page(self) -> Page | None:
+        """The alert of the collapse, as the operator last posted it."""
+        found = [page for page in self.pager.pages(GB300.name) if page.name.endswith("ThroughputCollapsed")]
+        return found[0] if found else None
 
     def cost(self) -> float:
         """The published cost of a million tokens; 0 while it is unknown."""
@@ -156,12 +167,15 @@ def _is_healthy(story: Story) -> bool:
 
 
 def _is_told(story: Story) -> bool:
-    """The state, its cause and the price in the condition; the same words in an Event; the cost on screen."""
-    condition = story.condition()
+    """State, cause and price in the condition, an Event and a page; and the cost on screen."""
+    condition, page = story.condition(), story.page()
     cause = "MultiTokenPrediction disappeared in the rollout (--speculative-config is gone)"
     return (
         condition.get("reason") == "ThroughputCollapsed"
         and cause in str(condition.get("message"))
+        and page is not None
+        and page.firing
+        and cause in page.message
         and any(cause in event and event.startswith("Warning") for event in story.events())
         and story.cost_jumped()
     )
@@ -169,6 +183,11 @@ def _is_told(story: Story) -> bool:
 
 def _is_resolved(story: Story) -> bool:
     return story.condition().get("reason") == "Healthy" and not story.cost_jumped()
+
+
+def _is_all_clear(story: Story) -> bool:
+    page = story.page()
+    return page is not None and not page.firing
 
 
 CHAPTERS = (
@@ -191,5 +210,11 @@ CHAPTERS = (
         "The flag is back. The revision is known from before, so its level needs no learning.",
         lambda story: story.roll_out(GB300),
         _is_resolved,
+    ),
+    Chapter(
+        "The all-clear",
+        "The alert goes on for two minutes more, so that a gap in the metrics is no all-clear.",
+        _wait,
+        _is_all_clear,
     ),
 )
