@@ -130,16 +130,6 @@ def test_a_pool_field_that_a_factory_can_default_has_no_default_of_the_api_serve
 
 
 @pytest.mark.parametrize(
-    ("kind", "absent"),
-    [
-        ("TokenFactory", "spec.guard"),
-    ],
-)
-def test_a_field_that_nothing_reads_yet_is_not_in_the_crd(kind: str, absent: str) -> None:
-    assert absent not in dict(ours(kind))
-
-
-@pytest.mark.parametrize(
     ("kind", "plural", "short_names", "scope"),
     [
         ("InferencePool", "inferencepools", ["tfpool", "tfpools"], "Namespaced"),
