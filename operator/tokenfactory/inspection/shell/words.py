@@ -19,6 +19,8 @@ from tokenfactory.inspection.variables import UNKNOWN
 HOLE = "\uf8ff"
 """Stands in a script's text for a value that Kubernetes puts there and the pod does not say."""
 
+TOKENS_OF_TEXT = frozenset({"{", "}", "[", "]", ",", ":", "=", "==", "=~"})
+"""Tokens of the grammar that are plain text as a word, or as a piece of one."""
 QUOTED_TYPES = frozenset({"string", "translated_string"})
 EXPANSION_TYPES = frozenset(
     {"simple_expansion", "expansion", "command_substitution", "arithmetic_expansion", "process_substitution"}
@@ -108,7 +110,7 @@ class Expander:
             fields.add(UNKNOWN)
         elif kind == "$" and not self._touches_next(node):
             fields.add("$")
-        elif not node.is_named and not node.child_count and kind in "{}[],:=":
+        elif not node.is_named and not node.child_count and kind in TOKENS_OF_TEXT:
             fields.add(kind)
         else:
             raise Untraceable(NOT_SHELL)
