@@ -6,6 +6,7 @@ The tests share one scene and run in order.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,7 @@ POOL = H200.name
 SELECTOR = "-l=app.kubernetes.io/component=memory"
 TO_FILL_A_WINDOW = 60.0
 TO_LEARN = 240.0
+NEW_TO_LEARN = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,9 @@ def test_a_killed_operator_knows_the_level_again_when_its_first_window_is_full(
 
 
 def test_a_polite_stop_keeps_what_was_learned_since(scene: Scene, operator: OperatorProcess) -> None:
+    time.sleep(NEW_TO_LEARN)
     assert operator.stop() == 0
+    scene.wait_for("its line in the audit log", lambda: memory_writes(scene)[1:], seconds=5)
     assert [(event.verb, event.code) for event in memory_writes(scene)[1:]] == [("update", 200)]
 
 
