@@ -6,6 +6,8 @@ ARGS ?=
 UV_VERSION := 0.13.9
 UV := env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never .uv/bin/uv
 BIN := .venv/bin
+# Tests that wait for real servers more than they compute.
+SERVERS := tests/alertmanager tests/chart tests/controlplane tests/prometheus
 TOOLS := controlplane prometheus alertmanager helm
 
 SHELL := /bin/sh
@@ -22,7 +24,8 @@ demo: .venv/.synced ## Run the operator against an embedded control plane (ARGS=
 
 test: lint ## Check the code and run every test (but the benchmarks)
 	@$(BIN)/python hack/provide.py controlplane >/dev/null
-	$(BIN)/pytest -n 2 --dist loadfile -m "not bench" tests
+	$(BIN)/pytest -n 2 --dist loadfile -m "not bench" tests $(addprefix --ignore=,$(SERVERS))
+	$(BIN)/pytest -n 3 --dist loadfile -m "not bench" $(SERVERS)
 
 lint: .venv/.synced ## Ruff, mypy and the laws of the architecture
 	$(BIN)/ruff check .
