@@ -25,7 +25,7 @@ demo: .venv/.synced ## Run the operator against an embedded control plane (ARGS=
 test: lint ## Check the code and run every test (but the benchmarks)
 	@$(BIN)/python hack/provide.py controlplane >/dev/null
 	$(BIN)/pytest -n 2 --dist loadfile -m "not bench" tests $(addprefix --ignore=,$(SERVERS))
-	$(BIN)/pytest -n 3 --dist loadfile -m "not bench" $(SERVERS)
+	$(BIN)/pytest -n 4 --dist loadfile -m "not bench" $(SERVERS)
 
 lint: .venv/.synced ## Ruff, mypy and the laws of the architecture
 	$(BIN)/ruff check .

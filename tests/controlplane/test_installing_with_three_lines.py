@@ -122,10 +122,10 @@ def test_the_same_namespace_refuses_the_operators_pod(
     assert complaint in error
 
 
-def test_the_root_file_system_is_read_only_and_no_host_is_mounted() -> None:
+def test_the_root_file_system_is_read_only_and_only_secrets_are_mounted() -> None:
     spec = operator_pod()["spec"]
     assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in spec["containers"])
-    assert "volumes" not in spec
+    assert {next(iter(volume.keys() - {"name"})) for volume in spec["volumes"]} == {"secret"}
 
 
 def test_the_service_and_the_deployment_find_the_pods_and_the_port() -> None:
