@@ -28,5 +28,9 @@ class Unavailable(TokenFactoryError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class Forbidden(Unavailable):
+    """The right to ask this is missing: whoever can do without the answer goes on without it."""
+
+
 class UnreadableInput(TokenFactoryError):
     """Files given on the command line can't be read as what they should be (exit code 2)."""

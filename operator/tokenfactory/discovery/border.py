@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -18,6 +19,7 @@ LABELS = 256
 ITEMS = 512
 LARGEST_GENERATION = 2**53
 
+_OBJECT_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -38,6 +40,16 @@ def mappings(value: object, *, most: int = ITEMS) -> Iterator[Mapping[str, Any]]
 def text(value: object, *, longest: int = NAME_LENGTH) -> str:
     """`value` when it is printable text of at most `longest` characters, else an empty string."""
     return sys.intern(value) if type(value) is str and len(value) <= longest and value.isprintable() else ""
+
+
+def object_name(value: object) -> str:
+    """`value` when it can be the name of a Kubernetes object (RFC 1123), else an empty string.
+
+    Where a name of a tenant's object is asked for, it becomes part of a path: the API server does not check
+    all of them, such as a volume's ConfigMap.
+    """
+    name = text(value)
+    return name if _OBJECT_NAME.fullmatch(name) else ""
 
 
 def whole(value: object, *, most: int) -> int | None:

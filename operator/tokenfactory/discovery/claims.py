@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from tokenfactory.discovery.border import ITEMS, mapping, mappings, text
+from tokenfactory.discovery.border import ITEMS, mapping, mappings, object_name, text
 from tokenfactory.model import Claim, ClaimedDevice, ClaimUse, Fleet, Pod
 from tokenfactory.units import mig_share
 
@@ -31,15 +31,17 @@ def uses_of(spec: Body, status: Body) -> tuple[ClaimUse, ...]:
 
     A claim that isn't made yet has no name, and a template that made none holds nothing.
     """
-    made = {text(item.get("name")): text(item.get("resourceClaimName")) for item in _made(status)}
+    made = {text(item.get("name")): object_name(item.get("resourceClaimName")) for item in _made(status)}
     found: dict[str, ClaimUse] = {}
     for item in mappings(spec.get("resourceClaims"), most=MOST_CLAIMS):
-        own = text(item.get("resourceClaimName")) or text(mapping(item, "source").get("resourceClaimName"))
+        own = object_name(item.get("resourceClaimName")) or object_name(
+            mapping(item, "source").get("resourceClaimName")
+        )
         name = own or made.get(text(item.get("name")), "")
         if name:
             found.setdefault(name, ClaimUse(name))
     extended = mapping(status, "extendedResourceClaimStatus")
-    name = text(extended.get("resourceClaimName"))
+    name = object_name(extended.get("resourceClaimName"))
     if name:
         requests = tuple(
             (text(item.get("requestName")), text(item.get("resourceName")))

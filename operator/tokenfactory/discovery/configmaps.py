@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from tokenfactory.discovery.border import ITEMS, mapping, mappings, seconds, text
+from tokenfactory.discovery.border import ITEMS, mapping, mappings, object_name, seconds, text
 from tokenfactory.model import ConfigText, ConfigUse, Container, EnvKey, EnvSource, FileMount, Fleet, Pod
 
 FILE_CHARACTERS = 512 * 1024
@@ -81,7 +81,7 @@ def project_use(container: Body, volumes: object, literals: Iterable[str]) -> Co
 
 def _source(item: Body) -> EnvSource:
     prefix = item.get("prefix")
-    name = "" if "secretRef" in item else text(mapping(item, "configMapRef").get("name"))
+    name = "" if "secretRef" in item else object_name(mapping(item, "configMapRef").get("name"))
     return EnvSource(name, prefix if isinstance(prefix, str) else "")
 
 
@@ -96,7 +96,7 @@ def _keys(container: Body, literals: tuple[str, ...]) -> Iterator[EnvKey]:
             continue
         found.pop(name, None)
         reference = mapping(item, "valueFrom", "configMapKeyRef")
-        config_map, key = text(reference.get("name")), reference.get("key")
+        config_map, key = object_name(reference.get("name")), reference.get("key")
         if name and config_map and isinstance(key, str):
             found[name] = EnvKey(name, config_map, key, after)
     yield from found.values()
@@ -117,7 +117,7 @@ def _volume(volume: Body) -> Iterator[tuple[str, tuple[tuple[str, str], ...] | N
     """The ConfigMaps of a volume, each with the keys that it picks (None: all)."""
     projected = (mapping(item, "configMap") for item in mappings(mapping(volume, "projected").get("sources")))
     for reference in (mapping(volume, "configMap"), *projected):
-        name = text(reference.get("name"))
+        name = object_name(reference.get("name"))
         if name:
             yield name, tuple(_items(reference)) if "items" in reference else None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from tokenfactory.discovery.claims import read_claim
-from tokenfactory.errors import Unavailable
+from tokenfactory.errors import Forbidden, Unavailable
 from tokenfactory.model import Claim
 from tokenfactory.runtime.kube import ApiError, Collection, Kube
 
@@ -88,27 +88,29 @@ class ClusterClaims:
         for prefix in tuple(self._prefixes):
             try:
                 body = await self._kube.get(Collection(prefix, "resourceclaims", namespace), name)
-            except ApiError as error:
-                if error.status == 404 and not error.is_status_object:
-                    continue
-                self._note(error)
+            except Forbidden:
+                self._say_forbidden()
                 return None
+            except ApiError as error:
+                if error.status != 404:
+                    raise Unavailable(f"a ResourceClaim can't be read: HTTP {error.status}") from error
+                if error.is_status_object:
+                    return None
+                continue
             self._prefixes = [prefix, *(other for other in PREFIXES if other != prefix)]
             return read_claim(body)
         self._asleep_until = self._clock() + REMEMBERED_SECONDS
         self._log.warning("pods use ResourceClaims, but this API server does not serve resource.k8s.io")
         return None
 
-    def _note(self, error: ApiError) -> None:
-        """Says once that the right is missing. Raises Unavailable for all but a claim that is not there."""
-        if error.status == 403 and not self._forbidden:
+    def _say_forbidden(self) -> None:
+        """Says once that the right is missing."""
+        if not self._forbidden:
             self._forbidden = True
             self._log.warning(
                 "ResourceClaims may not be read: GPUs of claims count only where DCGM shows them",
                 fix="grant get on resourceclaims, see docs/reference/rbac.md",
             )
-        if error.status not in (403, 404):
-            raise Unavailable(f"a ResourceClaim can't be read: HTTP {error.status}") from error
 
     def _shrink(self) -> None:
         while len(self._entries) > MOST_REMEMBERED:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from tokenfactory.discovery.configmaps import read_config_map
-from tokenfactory.errors import Unavailable
+from tokenfactory.errors import Forbidden, Unavailable
 from tokenfactory.model import ConfigText
 from tokenfactory.runtime.kube import ApiError, Collection, Kube
 
@@ -60,14 +60,16 @@ class ClusterConfigMaps:
     async def _ask(self, namespace: str, name: str) -> ConfigText | None:
         try:
             return read_config_map(await self._kube.get(Collection("/api/v1", "configmaps", namespace), name))
-        except ApiError as error:
-            if error.status == 403 and not self._forbidden:
+        except Forbidden:
+            if not self._forbidden:
                 self._forbidden = True
                 self._log.warning(
                     "ConfigMaps may not be read: flags in mounted files and variables stay opaque",
                     fix="grant get on configmaps, see docs/reference/rbac.md",
                 )
-            if error.status in (403, 404):
+            return None
+        except ApiError as error:
+            if error.status == 404:
                 return None
             raise Unavailable(f"a ConfigMap can't be read: HTTP {error.status}") from error
 

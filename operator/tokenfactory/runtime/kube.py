@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ from typing import Any, Protocol
 from aiohttp import ClientError
 from kubernetes.aio import client, config
 
-from tokenfactory.errors import TokenFactoryError, Unavailable
+from tokenfactory.errors import Forbidden, TokenFactoryError, Unavailable
 
 REQUEST_SECONDS = 30
 WATCH_SECONDS = 290
 SILENCE_SECONDS = 90
 TRANSPORT_ERRORS = (TimeoutError, OSError, ClientError)
+_SEGMENT = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9.:]*[A-Za-z0-9])?")
 JSON_PATCH = "application/json-patch+json"
 
 
@@ -53,11 +55,12 @@ class Collection:
     namespace: str = ""
 
     def path(self, name: str = "", subresource: str = "") -> str:
-        parts = [self.prefix]
-        if self.namespace:
-            parts += ["namespaces", self.namespace]
+        """The URL's path. Raises ValueError for a name that would lead to another object than its own."""
+        parts = ["namespaces", self.namespace] if self.namespace else []
         parts += [part for part in (self.resource, name, subresource) if part]
-        return "/".join(parts)
+        if not all(map(_SEGMENT.fullmatch, parts)):
+            raise ValueError("a name that can't be part of a path")
+        return "/".join((self.prefix, *parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +260,9 @@ async def _refuse(answer: Any, what: str) -> None:
     reason = str(document.get("reason") or answer.reason or "")
     if status == 410:
         raise Expired(what)
-    if status in {401, 403, 429} or status >= 500:
+    if status == 403:
+        raise Forbidden(f"{what}: {status} {reason}")
+    if status in {401, 429} or status >= 500:
         after = str(answer.headers.get("Retry-After", ""))
         raise Unavailable(
             f"{what}: {status} {reason}", retry_after_seconds=float(after) if after.isdigit() else None

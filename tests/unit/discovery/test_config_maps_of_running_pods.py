@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tokenfactory.discovery.configmaps import config_maps_of, configure, read_co
 from tokenfactory.discovery.fleet import find
 from tokenfactory.inspection.fleet import inspect
 from tokenfactory.model import ConfigText, DeclarationState, Factory, OptimizationName, Pod, Terms
+from tokenfactory.runtime.kube import Collection
 
 STARTED = "2026-11-23T10:00:00Z"
 OFFLOADING = {
@@ -115,3 +117,15 @@ def test_the_last_edit_counts_and_an_object_without_times_has_none() -> None:
     later = read_config_map(body).edited_at
     assert later == read_config_map({"metadata": {"creationTimestamp": "2026-11-23T11:00:00Z"}}).edited_at
     assert read_config_map({}).edited_at is None
+
+
+@pytest.mark.parametrize(
+    "name", ["../../victim/configmaps/flags", "..", "a/b", "a%2Fb", "a?watch=1", "A", "a..b", ".a", "a b"]
+)
+def test_a_name_that_leads_to_another_object_is_no_name(name: str) -> None:
+    """The API server does not check the name of a volume's ConfigMap."""
+    volumes = {"volumes": [{"name": "flags", "configMap": {"name": name}}]}
+    found = pod(container=OFFLOADING, spec=volumes)
+    assert config_maps_of(find(pool(), Terms(factory=Factory()), Shelf([found]))) == ()
+    with pytest.raises(ValueError, match="part of a path") if name not in ("A", "a..b") else nullcontext():
+        Collection("/api/v1", "configmaps", "serving").path(name)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from tokenfactory.errors import Unavailable
+from tokenfactory.errors import Forbidden, Unavailable
 from tokenfactory.model import Claim
 from tokenfactory.runtime import claims
 from tokenfactory.runtime.claims import ClusterClaims
@@ -114,9 +114,9 @@ def test_a_claim_without_an_allocation_is_asked_for_soon_again() -> None:
     assert desk.asks_after(11.0, ME)
 
 
-@pytest.mark.parametrize("status", [403, 404], ids=["forbidden", "not there"])
-def test_a_claim_that_can_not_be_had_is_left_out(status: int) -> None:
-    desk = Desk(lambda _: refused(status))
+@pytest.mark.parametrize("answer", [Forbidden("403"), 404], ids=["forbidden", "not there"])
+def test_a_claim_that_can_not_be_had_is_left_out(answer: Forbidden | int) -> None:
+    desk = Desk(lambda _: refused(answer) if isinstance(answer, int) else answer)
     assert desk.read(ME) == {}
     assert not desk.asks_after(30.0, ME)
 

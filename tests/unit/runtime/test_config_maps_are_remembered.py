@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tokenfactory.errors import Unavailable
+from tokenfactory.errors import Forbidden, Unavailable
 from tokenfactory.runtime.configmaps import MOST_REMEMBERED, ClusterConfigMaps
 from tokenfactory.runtime.kube import ApiError, Collection, Kube
 
@@ -52,9 +52,9 @@ async def test_after_a_while_it_is_asked_for_again() -> None:
     assert found.data["config.yaml"] == "a: 2"
 
 
-@pytest.mark.parametrize("status", [403, 404])
-async def test_one_that_is_absent_or_forbidden_is_none_and_not_asked_for_at_once(status: int) -> None:
-    api = Api(ApiError(status, "", is_status_object=True))
+@pytest.mark.parametrize("answer", [Forbidden("403"), ApiError(404, "", is_status_object=True)])
+async def test_one_that_is_absent_or_forbidden_is_none_and_not_asked_for_at_once(answer: Exception) -> None:
+    api = Api(answer)
     reader = api.reader()
     assert [await reader.read("serving", "flags") for _ in range(2)] == [None, None]
     assert len(api.asked) == 1
