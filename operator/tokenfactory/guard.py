@@ -68,16 +68,15 @@ def examine(
     `pools` are those of its namespace with the terms that hold for them. A pod template that is the same in
     `before` is passed over, so that scaling is never held up, and so is a pod that a controller made.
     """
-    if _is_controlled(document):
+    asking = tuple((pool, terms) for pool, terms in pools if _required(terms))
+    if not asking or _is_controlled(document):
         return Ruling()
     known = tuple((template.part, template.pod) for template in _templates(before or {}, namespace))
     lacks = [
         lack
         for template in _templates(document, namespace)
         if (template.part, template.pod) not in known
-        for pool, terms in pools
-        if _selects(pool, template)
-        for lack in _lacks(template, pool, terms)
+        for lack in _lacks(template, tuple(item for item in asking if _selects(item[0], template)))
     ]
     refused = [lack.line for lack in lacks if lack.certain and lack.guard is Guard.DENY]
     told = [lack.line for lack in lacks if not (lack.certain and lack.guard is Guard.DENY)]
@@ -102,20 +101,27 @@ def _selects(pool: Pool, template: PodTemplate) -> bool:
     return pool.selector is not None and pool.selector.matches(template.pod.labels)
 
 
-def _lacks(template: PodTemplate, pool: Pool, terms: Terms) -> Iterator[_Lack]:
-    guard = terms.factory.guard if terms.factory else Guard.OFF
-    required = [row.name for row in terms.requirements if row.policy is Policy.REQUIRED]
-    if guard is Guard.OFF or not required:
+def _required(terms: Terms) -> frozenset[OptimizationName]:
+    """What is required; nothing while the guard is off."""
+    if terms.factory is None or terms.factory.guard is Guard.OFF:
+        return frozenset()
+    return frozenset(row.name for row in terms.requirements if row.policy is Policy.REQUIRED)
+
+
+def _lacks(template: PodTemplate, asking: tuple[tuple[Pool, Terms], ...]) -> Iterator[_Lack]:
+    """A template is inspected once, however many pools select it."""
+    if not asking:
         return
     reports = inspect_pod(template.pod, files=template.files, capability_major=template.capability_major)
-    for report in reports:
-        if report.engine is EngineKind.NONE or report.role not in SERVING:
-            continue
-        for declaration in report.declarations:
-            if declaration.optimization in required and _is_asked(declaration.optimization, report.role):
-                why, certain = _why_lacking(declaration, report)
-                if why:
-                    yield _Lack(_tell(pool, report, declaration, why), certain, guard)
+    serving = [item for item in reports if item.engine is not EngineKind.NONE and item.role in SERVING]
+    for pool, terms in asking:
+        guard, required = terms.factory.guard if terms.factory else Guard.OFF, _required(terms)
+        for report in serving:
+            for declaration in report.declarations:
+                if declaration.optimization in required and _is_asked(declaration.optimization, report.role):
+                    why, certain = _why_lacking(declaration, report)
+                    if why:
+                        yield _Lack(_tell(pool, report, declaration, why), certain, guard)
 
 
 def _is_asked(name: OptimizationName, role: Role) -> bool:
