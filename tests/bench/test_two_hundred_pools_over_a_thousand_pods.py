@@ -17,7 +17,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.bench import LargeFleet, cpu_seconds, free_fleet, memory_mib, print_table
+from tests.support.bench import (
+    LargeFleet,
+    compile_like_the_image,
+    cpu_seconds,
+    free_fleet,
+    memory_mib,
+    print_table,
+)
 from tokenfactory.sandbox.assets import provide_assets
 from tokenfactory.sandbox.audit import Audit, AuditEvent
 from tokenfactory.sandbox.cluster import Cluster
@@ -122,6 +129,7 @@ def writes_of(counted: Counter[str]) -> int:
 @pytest.mark.bench
 @pytest.mark.controlplane
 def test_two_hundred_pools_over_a_thousand_pods_cost_little_and_write_nothing_when_quiet() -> None:
+    compile_like_the_image()
     fleet = free_fleet(POOLS)
     with large_scene(fleet) as scene:
         started = time.monotonic()

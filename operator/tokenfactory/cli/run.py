@@ -5,17 +5,20 @@ from __future__ import annotations
 import sys
 
 import typer
-import uvloop
-from pydantic import ValidationError
 
 from tokenfactory.errors import TokenFactoryError
-from tokenfactory.runtime import logs
-from tokenfactory.runtime.settings import Settings
-from tokenfactory.runtime.wiring import operate
+from tokenfactory.runtime.lean import lean_imports
 
 
 def run(context: typer.Context) -> None:
     """Run the operator. Every setting is a flag and an environment variable TOKENFACTORY_<NAME>."""
+    with lean_imports():
+        import uvloop
+        from pydantic import ValidationError
+
+        from tokenfactory.runtime import logs
+        from tokenfactory.runtime.settings import Settings
+        from tokenfactory.runtime.wiring import operate
     try:
         settings = Settings(
             _cli_parse_args=context.args, _cli_prog_name="tokenfactory run", _cli_kebab_case=True
