@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tokenfactory.inspection.engines.understood import UNDERSTOOD, Understood
 from tokenfactory.model import TOKENS_COUNTED, Histogram, Level, Signal
+from tokenfactory.telemetry.dynamofrontend import DYNAMO_FRONTEND
 from tokenfactory.telemetry.families import ABSENT, System, Term
 from tokenfactory.telemetry.kvbm import KVBM
 from tokenfactory.telemetry.nim import NIM
@@ -36,11 +37,13 @@ between them, the first that the page carries is read; `+` adds two up. Everythi
 
 A page is an engine's by what its lines begin with, whatever the image is called. Another system's page on
 the engine's port is the failure `OtherSystem`. Dynamo's workers pass their engine's families on; frontends
-and routers repeat what their workers count and are never counted. LMCache's and KVBM's families are read on
-the page of the engine that they work for, KVBM's on its own port (6880), too, where `DYN_KVBM_METRICS` says
-so. TensorRT-LLM's `/metrics` and `/perf_metrics` are never asked for: reading empties them.
+and routers repeat what their workers count and are never counted: Dynamo's frontend is read beside them, for
+the latency that clients see and a comparison of output ([cost model](../cost-model.md) §3). LMCache's and
+KVBM's families are read on the page of the engine that they work for, KVBM's on its own port (6880), too,
+where `DYN_KVBM_METRICS` says so. TensorRT-LLM's `/metrics` and `/perf_metrics` are never asked for: reading
+empties them.
 """
-SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM)
+SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM, DYNAMO_FRONTEND)
 MEANINGS: dict[Signal | Histogram | Level, str] = {
     Signal.PROMPT_TOKENS: "prompt tokens, cached ones too",
     Signal.CACHED_PROMPT_TOKENS: "cached prompt tokens",

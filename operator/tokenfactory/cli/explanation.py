@@ -24,6 +24,7 @@ def render(found: Mapping[str, Any]) -> str:
             "PODS (they add up to the inputs of the same name)",
             *(line for row in found["pods"] for line in _pod(row)),
             "",
+            *_beside(found),
             *_moved(found["moved"]),
         )
     )
@@ -65,6 +66,18 @@ def _pod(row: Mapping[str, Any]) -> Iterator[str]:
     yield from _columns(
         [("    ", name, value) for name, value in row["inputs"].items() if value not in ZEROS]
     )
+
+
+def _beside(found: Mapping[str, Any]) -> Iterator[str]:
+    rows = found["beside"]
+    if not rows:
+        return
+    yield f"BESIDE THE ENGINES (added to nothing above; frontends against workers: {found['frontends']})"
+    for row in rows:
+        about = f"not read: {row['notRead']}" if "notRead" in row else f"read over {row['seconds']} s"
+        yield f"  {row['pod']} ({row['kind']}): {about}"
+        yield from _columns([("    ", name, value) for name, value in row.get("counted", {}).items()])
+    yield ""
 
 
 def _moved(moved: Mapping[str, Any]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tokenfactory.costing import boards, figures
+from tokenfactory.costing.companions import follow, remember
 from tokenfactory.costing.condense import append_spans, condense
 from tokenfactory.costing.coverage import gpus_by_pod
 from tokenfactory.costing.gpus import attribute, observed_by_pod
@@ -13,9 +14,9 @@ from tokenfactory.costing.ledger import Ledger, Presence, Track
 from tokenfactory.costing.sights import begin_of_new, list_sights
 from tokenfactory.costing.spans import energy_seconds, find_energy_span, find_span
 from tokenfactory.costing.standing import keep
-from tokenfactory.costing.tracks import Sight, Step, advance, merge_buckets, trim
+from tokenfactory.costing.tracks import Sight, Step, advance_all, merge_buckets, trim
 from tokenfactory.costing.window import FRESH_INTERVALS, Span
-from tokenfactory.model import Economics, EngineId, Fleet, Inspected, Pool, Readings, Terms
+from tokenfactory.model import Economics, Fleet, Inspected, Pool, Readings, Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +46,13 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
         products=_products_seen(attributed),
         now=now,
     )
-    steps = _advance_all(sights, ledger, now=now)
+    steps = advance_all(sights, ledger.tracks if ledger else {}, now=now)
+    beside = follow(fleet, situation.readings, ledger=ledger, now=now)
     presence = _note_presence(sights, fleet, ledger=ledger, now=now)
     before = ledger or Ledger(first_at=now, at=now, window_seconds=terms.window_seconds)
     patience = FRESH_INTERVALS * max(terms.scrape_interval_seconds, _sampling(terms))
     driven = boards.drive(before.odometers, attributed, presence=presence, now=now, keep=patience)
-    after = _write(before, situation, steps=steps, driven=driven, presence=presence)
+    after = _write(before, situation, steps=steps, beside=beside, driven=driven, presence=presence)
     sampled = boards.sample(attributed, now=now)
     after = replace(after, samples=(*after.samples, sampled)) if sampled else after
     span = find_span(after, terms)
@@ -88,19 +90,6 @@ def _products_seen(attributed: boards.Boards) -> dict[str, str]:
     }
 
 
-def _advance_all(sights: Iterable[Sight], ledger: Ledger | None, *, now: float) -> tuple[Step, ...]:
-    before: Mapping[EngineId, Track] = ledger.tracks if ledger else {}
-    plans = {id(t.snapshot.plan.layout): t.snapshot.plan for t in before.values() if t.snapshot}
-    steps: list[Step] = []
-    for sight in sights:
-        step = advance(before.get(sight.id), sight, now=now, plans=plans)
-        snapshot = step.track.snapshot
-        if snapshot is not None:
-            plans.setdefault(id(snapshot.plan.layout), snapshot.plan)
-        steps.append(step)
-    return tuple(steps)
-
-
 def _note_presence(
     sights: Iterable[Sight], fleet: Fleet, *, ledger: Ledger | None, now: float
 ) -> dict[str, Presence]:
@@ -120,6 +109,7 @@ def _write(
     situation: Situation,
     *,
     steps: tuple[Step, ...],
+    beside: tuple[Step, ...],
     driven: boards.Drive,
     presence: Mapping[str, Presence],
 ) -> Ledger:
@@ -136,9 +126,10 @@ def _write(
             left = trim(replace(track, present=False, ready=False), horizon)
             if left.segments:
                 tracks[engine_id] = left
-    merged = merge_buckets(steps)
+    merged, seen_by_clients = merge_buckets(steps), merge_buckets(beside)
     short = now - terms.window_seconds - slack
     latency = tuple(piece for piece in before.latency if piece.end > short)
+    client_latency = tuple(piece for piece in before.client_latency if piece.end > short)
     return Ledger(
         first_at=before.first_at,
         at=now,
@@ -148,6 +139,8 @@ def _write(
         tracks=tracks,
         presence={uid: item for uid, item in presence.items() if item.until > horizon},
         latency=(*latency, merged) if merged else latency,
+        companions=remember(before.companions, beside, horizon=short, window_seconds=terms.window_seconds),
+        client_latency=(*client_latency, seen_by_clients) if seen_by_clients else client_latency,
         odometers=driven.odometers,
         energy=append_spans(
             (e for e in before.energy if e.end > horizon), driven.spans, window_seconds=energy_seconds(terms)

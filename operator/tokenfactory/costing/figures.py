@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tokenfactory.costing import boards
+from tokenfactory.costing.companions import compare_frontends, list_companions, speak_for_clients
 from tokenfactory.costing.cost import find_cost, window_price
 from tokenfactory.costing.coverage import count_gpus, count_replicas, list_failures, list_roles, meter_share
 from tokenfactory.costing.energy import (
@@ -19,7 +20,7 @@ from tokenfactory.costing.evidence import gather_evidence
 from tokenfactory.costing.gpufigures import find_boards, find_gpus
 from tokenfactory.costing.hardware import UNKNOWN_HARDWARE, HardwareFacts
 from tokenfactory.costing.increments import add_up
-from tokenfactory.costing.latency import find_latency, sum_slices
+from tokenfactory.costing.latency import as_clients_see_it, find_latency, sum_slices
 from tokenfactory.costing.ledger import EnergySpan, Ledger
 from tokenfactory.costing.loads import weigh_roles
 from tokenfactory.costing.podfigures import split_pods
@@ -35,6 +36,7 @@ from tokenfactory.costing.tracks import Sight, Step
 from tokenfactory.costing.window import FRESH_INTERVALS, Span, WindowView, view
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
 from tokenfactory.model import (
+    CompanionFigures,
     CostBasis,
     CostFigures,
     Coverage,
@@ -112,6 +114,9 @@ def compose(cycle: Cycle) -> Economics:
     throughput = find_throughput(counted, pace)
     metering = _measure_energy(cycle, window, counted=counted)
     gpus = _find_gpus(cycle, held)
+    beside = list_companions(
+        cycle.fleet, cycle.readings, cycle.ledger, cycle.span, now=cycle.now, interval=cycle.interval
+    )
     money = _weigh_money(cycle, window, held=held, counted=counted, clock=gpus.sm_megahertz)
     return Economics(
         at=cycle.now,
@@ -129,7 +134,7 @@ def compose(cycle: Cycle) -> Economics:
         price=money.quote,
         cost=money.cost,
         throughput=throughput,
-        latency=_find_latency(cycle, window),
+        latency=_find_latency(cycle, window, beside),
         measured=metering.figures,
         provisioned=find_provisioned(held, power=cycle.power, counted=counted, window=window),
         of_reference=_compare(cycle, window, held=held, throughput=throughput),
@@ -142,12 +147,21 @@ def compose(cycle: Cycle) -> Economics:
         moved=find_move(cycle.ledger.standings, money.standing, window=cycle.terms.window_seconds),
         pods=split_pods(pace, prices=money.prices, power=cycle.power, watts=metering.watts),
         boards=find_boards(cycle.ledger.samples, cycle.ledger.faults, cycle.span),
+        companions=beside,
+        frontends=compare_frontends(beside, window, complete=coverage.complete, full=cycle.ledger.full),
     )
 
 
-def _find_latency(cycle: Cycle, window: WindowView) -> dict[Histogram, Quantiles]:
+def _find_latency(
+    cycle: Cycle, window: WindowView, beside: tuple[CompanionFigures, ...]
+) -> dict[Histogram, Quantiles]:
+    """The engines'; time to first token and between tokens as clients see them, where frontends tell."""
+    seconds = cycle.span.seconds
     gains = sum_slices(cycle.ledger.latency, cycle.span)
-    return find_latency(gains, families=_families(window), seconds=cycle.span.seconds)
+    found = find_latency(gains, families=_families(window), seconds=seconds)
+    if not speak_for_clients(beside):
+        return found
+    return as_clients_see_it(found, sum_slices(cycle.ledger.client_latency, cycle.span), seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

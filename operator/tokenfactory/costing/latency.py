@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import inf, isinf
 from operator import add
 
@@ -13,6 +14,8 @@ from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
 from tokenfactory.model import Histogram, Quantiles, Signal
 
 SOURCE = "engine histogram, docs/cost-model.md §15"
+OF_CLIENTS = "frontend histogram, docs/cost-model.md §15"
+SEEN_BY_CLIENTS = (Histogram.TIME_TO_FIRST_TOKEN, Histogram.INTER_TOKEN_LATENCY)
 
 
 def sum_slices(slices: Iterable[LatencySlice], span: Span) -> dict[Bucket, float]:
@@ -46,6 +49,23 @@ def find_latency(
             p50=_measure(0.5, buckets, seconds=seconds), p99=_measure(0.99, buckets, seconds=seconds)
         )
     return found
+
+
+def as_clients_see_it(
+    found: Mapping[Histogram, Quantiles], gains: Mapping[Bucket, float], *, seconds: float
+) -> dict[Histogram, Quantiles]:
+    """The latency with the frontends' histograms in place of the engines', as far as they observed any."""
+    seen = find_latency(gains, families=frozenset(SEEN_BY_CLIENTS), seconds=seconds)
+    return {
+        histogram: Quantiles(p50=_resource(own.p50), p99=_resource(own.p99))
+        if histogram in SEEN_BY_CLIENTS and isinstance((own := seen[histogram]).p50, Known)
+        else quantiles
+        for histogram, quantiles in found.items()
+    }
+
+
+def _resource(measure: Measure[float]) -> Measure[float]:
+    return replace(measure, source=OF_CLIENTS) if isinstance(measure, Known) else measure
 
 
 def interpolate(quantile: float, buckets: Sequence[tuple[float, float]]) -> tuple[float, Grade] | None:

@@ -149,7 +149,10 @@ class GpuSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """`at` is the last cycle, `first_at` the first; since `began` every engine is accounted for."""
+    """`at` is the last cycle, `first_at` the first; since `began` every engine is accounted for.
+
+    `companions` and `client_latency` are of what runs beside the engines, and empty where nothing does.
+    """
 
     first_at: float
     at: float
@@ -164,3 +167,5 @@ class Ledger:
     samples: tuple[GpuSample, ...] = ()
     standings: tuple[Standing, ...] = ()
     faults: tuple[Fault, ...] = ()
+    companions: Mapping[EngineId, Track] = field(default_factory=lambda: MappingProxyType({}))
+    client_latency: tuple[LatencySlice, ...] = ()

@@ -11,7 +11,7 @@ from tokenfactory.costing.tokencount import WORKERS
 from tokenfactory.costing.tracks import Step
 from tokenfactory.costing.window import TrackView, WindowView, is_fresh
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
-from tokenfactory.model import AT_THE_END, TOKENS_COUNTED, LoadStep, ReplicaLoad, Role, RoleLoad, Signal
+from tokenfactory.model import LoadStep, ReplicaLoad, Role, RoleLoad, Signal
 
 SOURCE = "engine counters, docs/cost-model.md §15"
 
@@ -64,7 +64,7 @@ def _weigh(
         ready_replicas=_count(ready),
         gpu_seconds=able,
         waiting_mean=sum(part.waiting_seconds for part in parts) / seconds if seconds else 0.0,
-        counts_live=all(_counts_live(part.track) for part in read),
+        counts_live=all(part.counts_live for part in read),
         preemptions=_sum_of(read, Signal.PREEMPTIONS),
         prompt_tokens_per_request=_prompt_length(read),
         kv_usage=_mean([track.kv_usage for track in fresh if track.kv_usage is not None]),
@@ -79,12 +79,6 @@ def _tokens_of(role: Role, track: Track) -> Signal:
         return Signal.PROMPT_TOKENS
     steps = Signal.STEP_OUTPUT_TOKENS in track.families
     return Signal.STEP_OUTPUT_TOKENS if steps else Signal.OUTPUT_TOKENS
-
-
-def _counts_live(track: Track) -> bool:
-    if Signal.STEP_OUTPUT_TOKENS in track.families:
-        return True
-    return track.info.get(TOKENS_COUNTED) != AT_THE_END
 
 
 def _time_of(role: Role) -> Signal:

@@ -19,6 +19,7 @@ from tokenfactory.model import (
     EngineReading,
     Fleet,
     Inspected,
+    Pod,
     Readings,
     Replica,
     Role,
@@ -98,8 +99,8 @@ def _see(replica: Replica, engine: Engine, *, readings: Readings, ledger: Ledger
     engine_id = id_of(replica.pod, engine)
     reading = readings.engines.get(engine_id)
     ready = is_ready(engine)
-    since, from_zero = _begin_of(
-        replica, ready=ready, started_at=engine.container.started_at, ledger=ledger, now=now
+    since, from_zero = begin_of(
+        replica.pod, ready=ready, started_at=engine.container.started_at, ledger=ledger, now=now
     )
     return Sight(
         id=engine_id,
@@ -170,8 +171,8 @@ def _does(track: Track | None) -> Share:
     return track.segments[-1].share if track.segments else Share.IDLE
 
 
-def _begin_of(
-    replica: Replica, *, ready: bool, started_at: float | None, ledger: Ledger | None, now: float
+def begin_of(
+    pod: Pod, *, ready: bool, started_at: float | None, ledger: Ledger | None, now: float
 ) -> tuple[float | None, bool]:
     """When a new engine's GPU time begins (None: at its first good scrape), and if its counters begin at 0.
 
@@ -180,7 +181,7 @@ def _begin_of(
     (docs/cost-model.md §1).
     """
     if ledger is not None:
-        born = begin_of_new(replica.pod.created_at, ledger)
+        born = begin_of_new(pod.created_at, ledger)
         if born is not None:
             return min(born, now), True
         if ready and started_at is not None and started_at > ledger.at:

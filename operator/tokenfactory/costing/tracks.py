@@ -73,6 +73,19 @@ def advance(before: Track | None, sight: Sight, *, now: float, plans: Mapping[in
     return Step(track)
 
 
+def advance_all(sights: Iterable[Sight], before: Mapping[EngineId, Track], *, now: float) -> tuple[Step, ...]:
+    """Every track after this cycle; pages of one shape share a plan."""
+    plans = {id(t.snapshot.plan.layout): t.snapshot.plan for t in before.values() if t.snapshot}
+    steps: list[Step] = []
+    for sight in sights:
+        step = advance(before.get(sight.id), sight, now=now, plans=plans)
+        snapshot = step.track.snapshot
+        if snapshot is not None:
+            plans.setdefault(id(snapshot.plan.layout), snapshot.plan)
+        steps.append(step)
+    return tuple(steps)
+
+
 def trim(track: Track, horizon: float) -> Track:
     """The track without the segments that ended before `horizon`."""
     if not track.segments or track.segments[0].end > horizon:

@@ -10,7 +10,7 @@ from tokenfactory.costing.counters import SIGNALS, SLOT
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import Segment, Track
 from tokenfactory.costing.shares import Share
-from tokenfactory.model import Signal
+from tokenfactory.model import AT_THE_END, TOKENS_COUNTED, Signal
 
 FRESH_INTERVALS = 2.5
 
@@ -53,6 +53,13 @@ class TrackView:
         """Output tokens as they were made, where the page counts them so: what decoding seconds go with."""
         live = Signal.STEP_OUTPUT_TOKENS
         return self.total(live if self.has(live) else Signal.OUTPUT_TOKENS)
+
+    @property
+    def counts_live(self) -> bool:
+        """Whether output is counted as it is made; else it comes when a request ends."""
+        if self.has(Signal.STEP_OUTPUT_TOKENS):
+            return True
+        return self.track.info.get(TOKENS_COUNTED) != AT_THE_END
 
     @property
     def drafts(self) -> float | None:

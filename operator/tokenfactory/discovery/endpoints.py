@@ -7,10 +7,19 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from tokenfactory.discovery.border import whole
-from tokenfactory.discovery.engines import DYNAMO_PORT, HEADLESS, SCRAPED, Access
+from tokenfactory.discovery.companions import (
+    NO_ADDRESS,
+    NOT_RUNNING,
+    ON_THE_HOST,
+    accompany,
+    is_alone,
+    join,
+)
+from tokenfactory.discovery.engines import DYNAMO_PORT, HEADLESS, NO_MODEL, SCRAPED, Access
 from tokenfactory.discovery.problems import list_engine_problems
 from tokenfactory.discovery.programs import DYNAMO
 from tokenfactory.model import (
+    Companion,
     Endpoint,
     Engine,
     EngineKind,
@@ -28,14 +37,10 @@ PATHS: Mapping[EngineKind, str] = MappingProxyType(
     {EngineKind.TENSORRT_LLM: TRTLLM_PATH, EngineKind.NIM: "/v1/metrics"}
 )
 DISABLED = "metrics are off: {fix}"
-ON_THE_HOST = "the pod is on the host network"
-NOT_RUNNING = "the pod is not running yet"
-NO_ADDRESS = "the pod has no address yet"
 KVBM_METRICS = "DYN_KVBM_METRICS"
 KVBM_PORT_VARIABLE = "DYN_KVBM_METRICS_PORT"
 KVBM_PORT = 6880
 ON = frozenset({"1", "true", "yes", "on"})
-NO_MODEL = "it executes no model: frontends and routers repeat what their workers count"
 
 
 def locate(
@@ -44,26 +49,32 @@ def locate(
     """Every engine where its page is, or why it has none, with what was said to each and all problems.
 
     Several engines of one container, and several ports of one engine, become an engine each. A pod that
-    executes no model and holds no GPU is no replica.
+    executes no model and holds no GPU is no replica; what of it has a page of its own to tell is a companion.
     """
     told: dict[tuple[str, str], list[Inspected]] = {}
     for item in inspected:
         told.setdefault((item.pod_uid, item.container), []).append(item)
-    replicas, said = [], list[Inspected]()
+    replicas, said, beside = list[Replica](), list[Inspected](), list[Companion]()
     for replica in fleet.replicas:
-        engines = []
+        engines, own = list[Engine](), list[Inspected]()
         for engine in replica.engines:
             items = told.get((replica.pod.uid, engine.container.name), [])
             for located, told_it in _locate(replica, engine, items, access):
                 engines.append(located)
                 if told_it is not None:
                     same = told_it.instance == located.instance
-                    said.append(told_it if same else replace(told_it, instance=located.instance))
-        if replica.gpus or replica.pod.mounts_claims or any(e.kind is not EngineKind.NONE for e in engines):
-            replicas.append(replace(replica, engines=tuple(engines)))
+                    own.append(told_it if same else replace(told_it, instance=located.instance))
+                    found = accompany(replica, engine, told_it, host_network=access.allow_host_network)
+                    beside += [found] if found else []
+        placed = replace(replica, engines=tuple(engines))
+        if not is_alone(placed):
+            replicas.append(placed)
+            said += own
     problems = list_engine_problems([engine for replica in replicas for engine in replica.engines])
-    placed = replace(fleet, replicas=tuple(replicas), problems=(*fleet.problems, *problems))
-    return placed, tuple(sorted(said, key=lambda item: (item.pod_uid, item.container, item.instance)))
+    located_all = replace(fleet, replicas=tuple(replicas), problems=(*fleet.problems, *problems))
+    return join(located_all, beside), tuple(
+        sorted(said, key=lambda item: (item.pod_uid, item.container, item.instance))
+    )
 
 
 def _locate(

@@ -11,12 +11,14 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from tokenfactory.discovery.border import whole
+from tokenfactory.discovery.companions import may_accompany
 from tokenfactory.discovery.programs import DYNAMO, Program, find_program, is_sidecar
 from tokenfactory.model import Container, Engine, EngineKind, FleetReason, Pod, Pool, Role, Terms
 from tokenfactory.ports import ReferencedPool
 
 NOT_SUPPORTED = "engine not supported yet"
 HEADLESS = "a follower without a server"
+NO_MODEL = "it executes no model: frontends and routers repeat what their workers count"
 
 SCRAPED: Mapping[EngineKind, int] = MappingProxyType(
     {
@@ -81,7 +83,7 @@ class Shape:
 
 
 def shape_of(container: Container, access: Access) -> Shape | None:
-    """What the container serves and on which ports; None when it is no engine and holds no GPU."""
+    """What the container serves and on which ports; None when it is nothing to look at and holds no GPU."""
     if is_sidecar(container):
         return None
     program = find_program(container)
@@ -91,7 +93,9 @@ def shape_of(container: Container, access: Access) -> Shape | None:
 
 def _shape_of(container: Container, program: Program | None, access: Access) -> Shape | None:
     if program is None:
-        return _unsupported(EngineKind.OTHER) if container.gpu_limits else None
+        if container.gpu_limits:
+            return _unsupported(EngineKind.OTHER)
+        return Shape(EngineKind.NONE, why_not=NO_MODEL) if may_accompany(container) else None
     if program.kind not in SCRAPED:
         return _unsupported(program.kind)
     if program.worker or _switched(program, "headless"):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from tokenfactory.discovery.claims import devices_held
+from tokenfactory.discovery.companions import is_alone
 from tokenfactory.discovery.configmaps import configure
 from tokenfactory.discovery.engines import Access, Shape, access_to, appear, follow, shape_of
 from tokenfactory.discovery.exporters import find_exporters
@@ -61,11 +62,12 @@ def find(
     access = access_to(pool, terms, referenced)
     others = [(name, other) for name, other in neighbours if name != pool.key.name]
     replicas = tuple(_replicas(kept, access, inventory=inventory, claims=claims, neighbours=others))
-    exporters, problems = find_exporters(replicas, terms.telemetry, inventory)
+    serving = tuple(replica for replica in replicas if not is_alone(replica))
+    exporters, problems = find_exporters(serving, terms.telemetry, inventory)
     return Fleet(
         replicas=replicas,
         exporters=exporters,
-        problems=list_problems(replicas, selected=len(members), kept=len(kept)) + problems,
+        problems=list_problems(serving, selected=len(members), kept=len(kept)) + problems,
     )
 
 
@@ -77,6 +79,7 @@ def withhold(fleet: Fleet, message: str) -> Fleet:
             engines=tuple(replace(engine, endpoint=None, why_not=message) for engine in replica.engines),
         )
         for replica in fleet.replicas
+        if not is_alone(replica)
     )
     problem = FleetProblem(FleetReason.TARGETS_TRUNCATED, message)
     return Fleet(replicas=replicas, problems=(problem, *fleet.problems))

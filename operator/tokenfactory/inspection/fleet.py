@@ -13,6 +13,7 @@ from tokenfactory.inspection.engines.roles import telling_labels
 from tokenfactory.inspection.epoch import epoch_of
 from tokenfactory.inspection.program import Program, read_programs
 from tokenfactory.model import (
+    CompanionKind,
     Container,
     Declaration,
     DeclarationState,
@@ -43,6 +44,7 @@ class Findings:
     kind: EngineKind = EngineKind.OTHER
     wrapper: str = ""
     metrics: MetricsEndpoint = NO_PAGE
+    companion: CompanionKind | None = None
 
 
 def inspect(fleet: Fleet) -> tuple[Inspected, ...]:
@@ -76,6 +78,7 @@ def _said(replica: Replica, engine: Engine, findings: Findings, *, alone: bool) 
         model=findings.model,
         weight_only_forced=findings.weight_only,
         epoch=findings.epoch,
+        companion=findings.companion,
     )
 
 
@@ -142,6 +145,7 @@ def _findings(container: Container, server: Recognised, declared: Declared, prod
         kind=server.kind,
         wrapper=server.wrapper,
         metrics=declared.metrics,
+        companion=declared.companion,
     )
 
 

@@ -14,6 +14,7 @@ from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.reasons import Cause
 from tokenfactory.measure import value_of
 from tokenfactory.model import (
+    CompanionCheck,
     Condition,
     DenominatorState,
     Finding,
@@ -29,6 +30,14 @@ MOST = 20
 LEAST_IDLE_SHARE = 0.1
 UNOBSERVED_GPUS = 0.5
 
+_FRONTENDS = MappingProxyType(
+    {
+        CompanionCheck.FRONTENDS_COUNT_MORE: "the frontends deliver more output than the pool's workers make:"
+        " workers behind them are not selected, so their GPUs and tokens are missing here",
+        CompanionCheck.FRONTENDS_COUNT_LESS: "the pool's workers make more output than its frontends deliver:"
+        " other frontends use them, or clients leave before their answer is done",
+    }
+)
 _COARSE = Context(prec=2, rounding=ROUND_HALF_EVEN)
 _WITHOUT_EFFECT = (
     OptimizationState.INEFFECTIVE,
@@ -77,6 +86,7 @@ def find(
         *_find_failed(price, Cause.PRICE_UNKNOWN),
         *_find_sharing(evidence),
         *_find_unobserved(evidence),
+        *_find_disagreement(evidence),
     ]
     found = [*why, *(finding for finding in plain if finding.cause not in told)]
     return tuple(sorted(found, key=_rank)[:MOST])
@@ -179,3 +189,10 @@ def _find_unobserved(evidence: Evidence) -> Iterator[Finding]:
         cause=Cause.GPUS_UNOBSERVED,
         message="DCGM sees fewer GPUs than the pods request: look for a dead exporter or a lost GPU",
     )
+
+
+def _find_disagreement(evidence: Evidence) -> Iterator[Finding]:
+    """The frontends' output is compared with the workers' and never added to it (docs/cost-model.md §3)."""
+    message = _FRONTENDS.get(evidence.economics.frontends)
+    if message is not None:
+        yield Finding(cause=Cause.FRONTENDS_DISAGREE, message=message)

@@ -33,3 +33,4 @@ class Cause(StrEnum):
     PRICE_UNKNOWN = "PriceUnknown"
     PODS_SHARED = "PodsShared"
     GPUS_UNOBSERVED = "GPUsUnobserved"
+    FRONTENDS_DISAGREE = "FrontendsDisagree"

@@ -4,6 +4,7 @@ Times are Unix seconds (float), powers watts, energies joules, money Decimal in 
 """
 
 from tokenfactory.model.account import Account, PodAccount
+from tokenfactory.model.companions import CompanionCheck, CompanionFigures
 from tokenfactory.model.economics import (
     UNSET,
     BoardFigures,
@@ -28,6 +29,8 @@ from tokenfactory.model.fleet import (
     Claim,
     ClaimedDevice,
     ClaimUse,
+    Companion,
+    CompanionKind,
     ConfigText,
     ConfigUse,
     Container,
@@ -68,6 +71,7 @@ from tokenfactory.model.readings import (
     SeriesKey,
     Signal,
     id_of,
+    id_of_companion,
 )
 from tokenfactory.model.requests import (
     AlertmanagerTerms,
@@ -124,6 +128,10 @@ __all__ = [
     "ClaimUse",
     "ClaimedDevice",
     "CollapseRule",
+    "Companion",
+    "CompanionCheck",
+    "CompanionFigures",
+    "CompanionKind",
     "Condition",
     "ConfigText",
     "ConfigUse",
@@ -219,4 +227,5 @@ __all__ = [
     "Verdict",
     "explain_move",
     "id_of",
+    "id_of_companion",
 ]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from tokenfactory.measure import Absence, Grade, Measure, Missing
+from tokenfactory.model.companions import CompanionCheck, CompanionFigures
 from tokenfactory.model.fleet import EMPTY, EngineKind, Role
 from tokenfactory.model.loads import RoleLoad
 from tokenfactory.model.movement import Move, Standing
@@ -263,6 +264,7 @@ class Economics:
     """Everything that costing knows of one pool at one moment.
 
     `covered_seconds` is the span really covered; `window_full` is False until it first reaches the window.
+    `frontends` compares their output with that of the workers.
     """
 
     at: float
@@ -288,3 +290,5 @@ class Economics:
     savings: Savings = Savings()
     standing: Standing | None = None
     moved: Measure[Move] = UNSET
+    companions: tuple[CompanionFigures, ...] = ()
+    frontends: CompanionCheck = CompanionCheck.NOT_COMPARED

@@ -167,6 +167,12 @@ class EngineKind(StrEnum):
     NONE = "none"
 
 
+class CompanionKind(StrEnum):
+    """What runs beside the engines, executes no model, and has a page that tells what theirs can't."""
+
+    DYNAMO_FRONTEND = "dynamo-frontend"
+
+
 class Role(StrEnum):
     AGGREGATED = "aggregated"
     PREFILL = "prefill"
@@ -231,6 +237,20 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A frontend or the like in a pod of the pool: no engine, no replica, and its tokens are never added.
+
+    `endpoint` is None when its page can't be reached; `why_not` says why.
+    """
+
+    kind: CompanionKind
+    pod: Pod
+    container: Container
+    endpoint: Endpoint | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exporter:
     """A dcgm-exporter pod and the node that it reports on."""
 
@@ -263,6 +283,7 @@ class Fleet:
     """Everything that a pool holds at one moment: sorted by pod name, deduplicated by UID."""
 
     replicas: tuple[Replica, ...] = ()
+    companions: tuple[Companion, ...] = ()
     exporters: tuple[Exporter, ...] = ()
     problems: tuple[FleetProblem, ...] = ()
 
@@ -316,7 +337,8 @@ class MetricsEndpoint:
 class Inspected:
     """What the command line of one engine says. `epoch` identifies image + normalised flags + GPU product.
 
-    `kind` is OTHER and `metrics` has no page where the command line could not be read.
+    `kind` is OTHER and `metrics` has no page where the command line could not be read. `companion` is what it
+    is instead of an engine, if its page is read.
     """
 
     pod_uid: str
@@ -330,3 +352,4 @@ class Inspected:
     model: str = ""
     weight_only_forced: bool = False
     epoch: str = ""
+    companion: CompanionKind | None = None

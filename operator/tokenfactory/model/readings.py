@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
-from tokenfactory.model.fleet import EMPTY, Engine, Pod
+from tokenfactory.model.fleet import EMPTY, Companion, Engine, Pod
 
 TOKENS_COUNTED = "tokens_counted"
 AT_THE_END = "at the end of a request"
@@ -178,10 +179,19 @@ def id_of(pod: Pod, engine: Engine) -> EngineId:
     return EngineId(pod.uid, engine.container.name, engine.instance)
 
 
+def id_of_companion(companion: Companion) -> EngineId:
+    """The companion, told apart from any engine of its container."""
+    return EngineId(companion.pod.uid, companion.container.name, companion.kind.value)
+
+
+_NONE: Mapping[EngineId, EngineReading | Failure] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """Everything that one cycle scraped. Keys: engines by id, exporters by node name."""
+    """Everything that one cycle scraped. Keys: engines and companions by id, exporters by node name."""
 
     at: float
     engines: Mapping[EngineId, EngineReading | Failure]
     exporters: Mapping[str, ExporterReading | Failure]
+    companions: Mapping[EngineId, EngineReading | Failure] = field(default_factory=lambda: _NONE)

@@ -22,8 +22,9 @@ from tokenfactory.model import (
     Tokens,
     Verdict,
 )
+from tokenfactory.publishing.beside import list_beside
 from tokenfactory.publishing.formulas import ALL_COVERED, COST, ESTIMATED, MONEY, OTHERS, Formula, rates
-from tokenfactory.publishing.text import clean, present, timestamp
+from tokenfactory.publishing.text import clean, plain, present, timestamp
 
 SAVINGS = {
     "KVCacheOffloading": "inputCost × loadedTokens ÷ (inputTokens − cachedInputTokens)",
@@ -67,13 +68,10 @@ def explain(given: Explained) -> dict[str, Any]:
         "figures": [_figure(formula, given) for formula in _formulas(given)]
         + [row for each in given.verdict.rows for row in _optimization(each, account)],
         "pods": [_pod(pod, given) for pod in account.pods],
+        "beside": list_beside(economics),
+        "frontends": economics.frontends.value,
         "moved": _moved(economics.moved),
     }
-
-
-def plain(value: Decimal | float) -> str:
-    """A number without rounding and without an exponent."""
-    return format(value if isinstance(value, Decimal) else Decimal(repr(float(value))), "f")
 
 
 def _formulas(given: Explained) -> Iterator[Formula]:

@@ -43,6 +43,11 @@ def number(measure: Measure[Any] | Decimal | float | None) -> str | None:
     return shown if len(shown) <= LONGEST_NUMBER else None
 
 
+def plain(value: Decimal | float) -> str:
+    """A number without rounding and without an exponent."""
+    return format(value if isinstance(value, Decimal) else Decimal(repr(float(value))), "f")
+
+
 def count(measure: Measure[Any] | float | None) -> int | None:
     """A whole number, None for what is not known."""
     value = measure.value if isinstance(measure, Known) else measure

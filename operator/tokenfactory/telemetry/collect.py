@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tokenfactory.model import (
+    Companion,
     Endpoint,
     EngineId,
     EngineReading,
@@ -16,13 +17,14 @@ from tokenfactory.model import (
     Fleet,
     Readings,
     id_of,
+    id_of_companion,
 )
 from tokenfactory.ports import Page, PageSource
 from tokenfactory.telemetry import dcgm, kvbm
 from tokenfactory.telemetry.layouts import Layouts
 from tokenfactory.telemetry.limits import FetchLimits
 from tokenfactory.telemetry.slots import Slots
-from tokenfactory.telemetry.systems import EngineParser, parser_of
+from tokenfactory.telemetry.systems import EngineParser, parser_beside, parser_of
 
 Reading = EngineReading | ExporterReading
 Parser = Callable[[Page], Reading | Failure]
@@ -42,7 +44,7 @@ class Collector:
         self._turn = asyncio.Lock()
 
     async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings:
-        """One reading or failure for each engine with an endpoint and for each node with an exporter.
+        """One reading or failure for each engine and companion with an endpoint, and each node's exporter.
 
         `now` is the cycle's Unix time, `max_age` (seconds) is how old a page may be that other pools read,
         too (an exporter's, and an engine's whose pod they share), `timeout` (seconds) bounds each fetch. An
@@ -60,6 +62,9 @@ class Collector:
             if item.side is not None:
                 parsers.setdefault(item.side, _engine_parser(kvbm.parse, self._layouts))
                 ages[item.side] = max_age if item.shared else 0.0
+        companions = dict(_find_companions(fleet, taken=parsers))
+        for endpoint, companion in companions.items():
+            parsers[endpoint] = _engine_parser(parser_beside(companion.kind), self._layouts)
         for exporter in exporters:
             parsers.setdefault(exporter.endpoint, _exporter_parser(exporter.node_name))
         async with asyncio.TaskGroup() as group:
@@ -74,6 +79,7 @@ class Collector:
             at=now,
             engines=dict(_pick_engines(engines, results, self._layouts)),
             exporters=_merge_exporters(exporters, results),
+            companions=dict(_pick_companions(companions, results)),
         )
 
     async def _read(
@@ -112,6 +118,24 @@ def _find_engines(fleet: Fleet) -> Iterator[tuple[Endpoint, _Reader]]:
                 claimed.update({side} if side else ())
                 engine_id = id_of(replica.pod, engine)
                 yield endpoint, _Reader(engine_id, parser, bool(replica.shared_with), side)
+
+
+def _find_companions(
+    fleet: Fleet, *, taken: Mapping[Endpoint, Parser]
+) -> Iterator[tuple[Endpoint, Companion]]:
+    """Companions by endpoint; an engine that claims the same one goes first."""
+    for companion in fleet.companions:
+        if companion.endpoint is not None and companion.endpoint not in taken:
+            yield companion.endpoint, companion
+
+
+def _pick_companions(
+    companions: Mapping[Endpoint, Companion], results: Mapping[Endpoint, Reading | Failure]
+) -> Iterator[tuple[EngineId, EngineReading | Failure]]:
+    for endpoint, companion in companions.items():
+        result = results[endpoint]
+        if not isinstance(result, ExporterReading):
+            yield id_of_companion(companion), result
 
 
 def _engine_parser(parser: EngineParser, layouts: Layouts) -> Parser:

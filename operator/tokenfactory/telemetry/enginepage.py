@@ -72,7 +72,8 @@ class EnginePage:
     def _refuse(self, page: bytes, plan: Plan) -> tuple[FailureReason, str] | None:
         """Why a page without all its token counters is refused; None when there was no work yet."""
         system, owner = self._system, owner_of(page)
-        if owner not in FRONTS and any(begins_line(page, prefix) for prefix in system.lazy):
+        own = owner == system.name or owner not in FRONTS
+        if own and any(begins_line(page, prefix) for prefix in system.lazy):
             return (FailureReason.NO_ENGINE_METRICS, system.lacking) if system.worked(page) else None
         if plan.counting:
             return FailureReason.NO_ENGINE_METRICS, STARTING

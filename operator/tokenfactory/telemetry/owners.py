@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-FRONTS = frozenset({"a Dynamo frontend", "an SGLang router", "an endpoint picker"})
+DYNAMO_FRONTEND = "a Dynamo frontend"
+FRONTS = frozenset({DYNAMO_FRONTEND, "an SGLang router", "an endpoint picker"})
 """They repeat what their workers count, whatever else their page holds."""
 
 OWNERS: Mapping[bytes, str] = MappingProxyType(
     {
-        b"dynamo_frontend_": "a Dynamo frontend",
+        b"dynamo_frontend_": DYNAMO_FRONTEND,
         b"vllm:": "vLLM",
         b"sglang:": "SGLang",
         b"trtllm_": "TensorRT-LLM",

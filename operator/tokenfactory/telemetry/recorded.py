@@ -127,6 +127,7 @@ class RecordedCollector:
     async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings:
         """As `Collector.collect`, from the pages that Prometheus scraped last."""
         engines = {engine.endpoint for replica in fleet.replicas for engine in replica.engines}
+        engines |= {companion.endpoint for companion in fleet.companions}
         wanted = {(endpoint.namespace, ENGINE_NAMES) for endpoint in engines if endpoint is not None}
         wanted |= {(exporter.endpoint.namespace, EXPORTER_NAMES) for exporter in fleet.exporters}
         questions = {(namespace, names): self._question(namespace, names) for namespace, names in wanted}
@@ -170,6 +171,10 @@ class _Shelf:
             self._wishes[endpoint] = _Wish(
                 answers[endpoint.namespace, EXPORTER_NAMES], node=exporter.node_name
             )
+        for item in fleet.companions:
+            if item.endpoint is not None:
+                answer = answers[item.endpoint.namespace, ENGINE_NAMES]
+                self._wishes[item.endpoint] = _Wish(answer, item.pod.name, item.container, only=False)
         for replica in fleet.replicas:
             several = sum(engine.endpoint is not None for engine in replica.engines) > 1
             for engine in replica.engines:

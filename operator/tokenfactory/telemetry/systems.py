@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from tokenfactory.model import EngineKind, EngineReading, Failure
-from tokenfactory.telemetry import dynamo, nim, sglang, trtllm, vllm
+from tokenfactory.model import CompanionKind, EngineKind, EngineReading, Failure
+from tokenfactory.telemetry import dynamo, dynamofrontend, nim, sglang, trtllm, vllm
 from tokenfactory.telemetry.layouts import Layouts
 
 DYNAMO = "dynamo"
@@ -34,8 +34,18 @@ _IN_DYNAMO: Mapping[EngineKind, EngineParser] = MappingProxyType(
         EngineKind.TENSORRT_LLM: dynamo.parse_trtllm,
     }
 )
+_BESIDE: Mapping[CompanionKind, EngineParser] = MappingProxyType(
+    {
+        CompanionKind.DYNAMO_FRONTEND: dynamofrontend.parse,
+    }
+)
 
 
 def parser_of(kind: EngineKind, wrapper: str) -> EngineParser | None:
     """The parser for an engine in a wrapper; None for an engine whose page is not read."""
     return (_IN_DYNAMO if wrapper == DYNAMO else _PARSERS).get(kind)
+
+
+def parser_beside(kind: CompanionKind) -> EngineParser:
+    """The parser for a page beside the engines."""
+    return _BESIDE[kind]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tokenfactory.telemetry import dcgm
+from tokenfactory.telemetry.dynamofrontend import DYNAMO_FRONTEND
 from tokenfactory.telemetry.kvbm import KVBM
 from tokenfactory.telemetry.nim import NIM
 from tokenfactory.telemetry.sglang import SGLANG
 from tokenfactory.telemetry.trtllm import TRTLLM
 from tokenfactory.telemetry.vllm import VLLM
 
-SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM)
+SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM, DYNAMO_FRONTEND)
 """Every system whose families are read. A worker of Dynamo shows its engine's and KVBM's."""
 
 SIGNS = frozenset(

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfactory.model import EngineReading, ExporterReading, Failure
-from tokenfactory.telemetry import dcgm, sglang, trtllm, vllm
+from tokenfactory.telemetry import dcgm, dynamofrontend, sglang, trtllm, vllm
 from tokenfactory.telemetry.layouts import Layouts
 from tokenfactory.telemetry.rebuild import rebuild
 from tokenfactory.telemetry.wanted import ENGINE_NAMES, EXPORTER_NAMES
@@ -35,6 +35,10 @@ ENGINES = [
         (path, parse)
         for system, parse in PARSERS.items()
         for path in sorted((CAPTURES / "engines" / system).glob("*/*.prom"))
+    ),
+    *(
+        (path, dynamofrontend.parse)
+        for path in sorted((CAPTURES / "engines" / "dynamo").glob("*/frontend/*.prom"))
     ),
 ]
 EXPORTERS = sorted((CAPTURES / "engines" / "dcgm").glob("*/*.prom"))

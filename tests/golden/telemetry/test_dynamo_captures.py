@@ -8,7 +8,7 @@ import pytest
 
 from tests.golden.telemetry.test_engine_captures import total
 from tokenfactory.model import EngineReading, Failure, FailureReason, Signal
-from tokenfactory.telemetry import dynamo, kvbm, vllm
+from tokenfactory.telemetry import dynamo, dynamofrontend, kvbm, vllm
 from tokenfactory.telemetry.exposition import Wanted, scan
 from tokenfactory.telemetry.layouts import Layouts
 from tokenfactory.telemetry.limits import ScanLimits
@@ -63,6 +63,40 @@ def test_a_frontend_repeats_its_workers_and_is_recognised_never_counted(case: st
         assert isinstance(failure, Failure)
         assert failure.reason is FailureReason.OTHER_SYSTEM
         assert "a Dynamo frontend" in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("case", "output", "prompts", "cached", "requests"),
+    [("pd", 66435, 280844, 0, 552), ("agg-round-robin-2workers", 55778, 231701, 144640, 453)],
+)
+def test_a_frontend_read_as_one_counts_each_request_once(
+    case: str, output: int, prompts: int, cached: int, requests: int
+) -> None:
+    before, after = (
+        dynamofrontend.parse(
+            (DYNAMO / case / "frontend" / f"{at}.prom").read_bytes(), at=1.0, layouts=Layouts()
+        )
+        for at in ("t0", "t60")
+    )
+    assert gained(before, after, S.OUTPUT_TOKENS) == output
+    assert gained(before, after, S.PROMPT_TOKENS) == prompts
+    assert gained(before, after, S.CACHED_PROMPT_TOKENS) == cached
+    assert gained(before, after, S.REQUESTS) == requests
+
+
+def test_a_frontend_that_nobody_asked_yet_counts_nothing_and_is_no_failure() -> None:
+    page = (DYNAMO / "pd" / "frontend" / "t60.prom").read_bytes()
+    idle = b"".join(line for line in page.splitlines(keepends=True) if b"model=" not in line)
+    reading = dynamofrontend.parse(idle, at=1.0, layouts=Layouts())
+    assert isinstance(reading, EngineReading), reading
+    assert set(reading.counters) == {0.0}
+
+
+@pytest.mark.parametrize("page", [WORKER, VLLM], ids=["a worker", "an engine"])
+def test_another_page_on_a_frontends_port_is_told_apart(page: bytes) -> None:
+    failure = dynamofrontend.parse(page, at=1.0, layouts=Layouts())
+    assert isinstance(failure, Failure)
+    assert failure.reason is FailureReason.OTHER_SYSTEM
 
 
 def test_lmcache_counts_hits_and_stores_in_tokens_on_the_page_of_its_engine() -> None:

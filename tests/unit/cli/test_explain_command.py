@@ -59,6 +59,8 @@ def test_json_and_text_come_from_one_document(document: dict[str, object]) -> No
         "inputs",
         "figures",
         "pods",
+        "beside",
+        "frontends",
         "moved",
     }
 

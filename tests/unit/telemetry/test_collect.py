@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tokenfactory.model import (
+    Companion,
+    CompanionKind,
     Container,
     Endpoint,
     Engine,
@@ -23,6 +25,7 @@ from tokenfactory.model import (
     Pod,
     Replica,
     Signal,
+    id_of_companion,
 )
 from tokenfactory.ports import Page
 from tokenfactory.telemetry import collect, vllm
@@ -147,6 +150,34 @@ async def test_a_second_page_that_fails_costs_the_engine_none_of_its_tokens() ->
     assert isinstance(reading, EngineReading)
     assert Signal.OUTPUT_TOKENS in reading.families
     assert Signal.OFFLOAD_LOADED_BLOCKS not in reading.families
+
+
+FRONTEND_PAGE = b'dynamo_frontend_output_tokens_total{model="m"} 7\n'
+
+
+def frontend(at: Endpoint | None) -> Companion:
+    pod = Pod(namespace="ns", name="front", uid="uid-front")
+    container = Container(name="main", image="dynamo")
+    return Companion(kind=CompanionKind.DYNAMO_FRONTEND, pod=pod, container=container, endpoint=at)
+
+
+async def test_what_runs_beside_the_engines_is_read_and_kept_apart_from_them() -> None:
+    source = Pages({endpoint(1): ENGINE_PAGE, endpoint(9): FRONTEND_PAGE})
+    beside = frontend(endpoint(9))
+    fleet = Fleet(replicas=(replica(1, engine(endpoint(1))),), companions=(beside, frontend(None)))
+    readings = await Collector(source).collect(fleet, now=1.0, max_age=1.0, timeout=1.0)
+    assert set(readings.engines) == {EngineId("uid-1", "vllm")}
+    reading = readings.companions[id_of_companion(beside)]
+    assert isinstance(reading, EngineReading)
+    assert 7.0 in reading.counters
+
+
+async def test_a_frontend_at_an_engines_own_address_takes_nothing_from_the_engine() -> None:
+    source = Pages({endpoint(1): ENGINE_PAGE})
+    fleet = Fleet(replicas=(replica(1, engine(endpoint(1))),), companions=(frontend(endpoint(1)),))
+    readings = await Collector(source).collect(fleet, now=1.0, max_age=1.0, timeout=1.0)
+    assert isinstance(readings.engines[EngineId("uid-1", "vllm")], EngineReading)
+    assert readings.companions == {}
 
 
 def watts(reading: ExporterReading | Failure) -> dict[str, float | None]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from tokenfactory.model import (
+    Companion,
+    CompanionKind,
     Container,
     Endpoint,
     Engine,
@@ -133,6 +135,26 @@ async def test_of_two_ports_of_a_pod_each_engine_gets_its_own() -> None:
     series = scraped("chat-0", 5) + scraped("chat-0", 7, instance="10.0.0.1:8001")
     readings = await collect(Asked(engines=series), fleet(engine(), engine(8001, "second")))
     assert (output(readings), output(readings, "second")) == (5, 7)
+
+
+async def test_a_frontends_page_comes_from_the_same_answer_as_its_workers() -> None:
+    own = Pod(namespace="ns", name="front-0", uid="front")
+    at = Endpoint(ip="10.0.0.2", port=8000, path="/metrics", namespace="ns")
+    beside = Companion(
+        kind=CompanionKind.DYNAMO_FRONTEND,
+        pod=own,
+        container=Container(name="main", image="dynamo"),
+        endpoint=at,
+    )
+    attached = {"job": "vllm", "instance": "10.0.0.2:8000", "namespace": "ns", "pod": "front-0"}
+    told = {"__name__": "dynamo_frontend_output_tokens_total", "model": "m", **attached}
+    series = [*scraped("chat-0", 5), {"metric": told, "values": [[990.0, "7"]]}]
+    asked = Asked(engines=series)
+    readings = await collect(asked, replace(fleet(), companions=(beside,)))
+    assert output(readings) == 5
+    (reading,) = readings.companions.values()
+    assert isinstance(reading, EngineReading)
+    assert 7.0 in reading.counters
 
 
 async def test_where_the_instance_is_renamed_the_container_tells() -> None:

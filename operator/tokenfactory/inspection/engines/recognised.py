@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from tokenfactory.inspection.program import Program
 from tokenfactory.model import (
+    CompanionKind,
     Container,
     Declaration,
     EngineKind,
@@ -42,7 +43,10 @@ class Recognised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What the process was told. `declarations` are five in the order of OptimizationName, or none."""
+    """What the process was told. `declarations` are five in the order of OptimizationName, or none.
+
+    `companion`: it is no engine, and its page is read beside the engines'.
+    """
 
     declarations: tuple[Declaration, ...]
     role: Role
@@ -50,6 +54,7 @@ class Declared:
     model: str = ""
     fixes: Mapping[OptimizationName, str] = field(default_factory=lambda: _NOTHING)
     weight_only: bool = False
+    companion: CompanionKind | None = None
 
 
 Recognise = Callable[[Program, Container, Mapping[str, str]], Recognised | None]

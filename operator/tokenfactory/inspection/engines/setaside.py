@@ -28,7 +28,7 @@ from tokenfactory.inspection.engines.words import (
 )
 from tokenfactory.inspection.flags import parse
 from tokenfactory.inspection.program import Program
-from tokenfactory.model import Container, EngineKind, Role
+from tokenfactory.model import CompanionKind, Container, EngineKind, Role
 
 ROUTERS = frozenset(
     {"sglang_router.launch_router", "sglang-router", "sgl-model-gateway", "smg", "vllm-router"}
@@ -79,6 +79,11 @@ PORTS: Mapping[str, tuple[str, str, int]] = MappingProxyType(
         "vllm-router": ("prometheus-port", "", 29000),
     }
 )
+COMPANIONS: Mapping[str, CompanionKind] = MappingProxyType(
+    {
+        "dynamo.frontend": CompanionKind.DYNAMO_FRONTEND,
+    }
+)
 
 
 def recognise(program: Program, container: Container, labels: Mapping[str, str]) -> Recognised | None:
@@ -110,7 +115,10 @@ def declare(recognised: Recognised) -> Declared:
     idle = recognised.role in (Role.ROUTER, Role.NONE) and recognised.kind not in OTHERS.values()
     state = S.NOT_DECLARED if idle or recognised.why == sentences.AN_EMBEDDER else S.OPAQUE
     return Declared(
-        declarations=all_five(state, recognised.why), role=recognised.role, metrics=_page(recognised)
+        declarations=all_five(state, recognised.why),
+        role=recognised.role,
+        metrics=_page(recognised),
+        companion=COMPANIONS.get(recognised.arguments[0]) if recognised.arguments else None,
     )
 
 
@@ -197,7 +205,9 @@ def _by_image(program: Program, container: Container, labels: Mapping[str, str])
         (EMBEDDER_IMAGES, EngineKind.OTHER, Role.NONE, sentences.AN_EMBEDDER),
     ):
         if any(mark in f"/{repository}" for mark in marks):
-            name = ("epp",) if role is Role.ROUTER and "frontend" not in repository else ()
+            name: tuple[str, ...] = ()
+            if role is Role.ROUTER:
+                name = ("dynamo.frontend",) if "dynamo-frontend" in repository else ("epp",)
             words = (*name, *program.words)
             return _aside(program, container, labels, kind=kind, role=role, why=why, arguments=words)
     for mark, kind in OTHER_IMAGES:

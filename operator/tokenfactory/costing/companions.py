@@ -1,0 +1,163 @@
+"""What runs beside the engines: read, remembered and cut to the window as they are, and counted apart (§3).
+
+Nothing of it enters tokens, GPU time, money or coverage. It gives the latency that clients see, evidence for
+optimizations, and one cross-check: the output of the frontends against that of the workers behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from tokenfactory.costing.condense import condense
+from tokenfactory.costing.hardware import UNKNOWN_HARDWARE
+from tokenfactory.costing.ledger import Ledger, Track
+from tokenfactory.costing.sights import begin_of, is_ready
+from tokenfactory.costing.throughput import decoders
+from tokenfactory.costing.tracks import Sight, Step, advance_all, trim
+from tokenfactory.costing.window import Span, TrackView, WindowView, is_fresh, view
+from tokenfactory.model import (
+    Companion,
+    CompanionCheck,
+    CompanionFigures,
+    CompanionKind,
+    Engine,
+    EngineId,
+    EngineKind,
+    EngineReading,
+    Failure,
+    Fleet,
+    Readings,
+    Role,
+    Signal,
+    id_of_companion,
+)
+
+LEAST_TOKENS = 10_000.0
+"""Ten times the token floor of §15: what flies around the edges of the window is then small beside it."""
+
+TOLERANCE = 0.05
+
+
+def follow(fleet: Fleet, readings: Readings, *, ledger: Ledger | None, now: float) -> tuple[Step, ...]:
+    """The track of each companion after this cycle; nothing for the pools that have none."""
+    if not fleet.companions:
+        return ()
+    sights = (_see(item, readings, ledger=ledger, now=now) for item in fleet.companions)
+    return advance_all(sights, ledger.companions if ledger else {}, now=now)
+
+
+def _see(item: Companion, readings: Readings, *, ledger: Ledger | None, now: float) -> Sight:
+    own = id_of_companion(item)
+    reading = readings.companions.get(own)
+    engine = Engine(container=item.container, kind=EngineKind.NONE, endpoint=item.endpoint)
+    ready = is_ready(engine)
+    since, from_zero = begin_of(
+        item.pod, ready=ready, started_at=item.container.started_at, ledger=ledger, now=now
+    )
+    return Sight(
+        id=own,
+        role=Role.ROUTER,
+        facts=UNKNOWN_HARDWARE,
+        gpus=0.0,
+        engine=engine,
+        ready=ready,
+        reading=reading if isinstance(reading, EngineReading) else None,
+        since=since,
+        from_zero=from_zero,
+        now=now,
+    )
+
+
+def remember(
+    before: Mapping[EngineId, Track], steps: Iterable[Step], *, horizon: float, window_seconds: float
+) -> dict[EngineId, Track]:
+    """The tracks for the next cycle, without what no window can reach any more."""
+    kept = {
+        step.track.id: condense(trim(step.track, horizon), window_seconds=window_seconds) for step in steps
+    }
+    for engine_id, track in before.items():
+        if engine_id not in kept:
+            left = trim(replace(track, present=False, ready=False), horizon)
+            if left.segments:
+                kept[engine_id] = left
+    return kept
+
+
+def list_companions(
+    fleet: Fleet, readings: Readings, ledger: Ledger, span: Span, *, now: float, interval: float
+) -> tuple[CompanionFigures, ...]:
+    """One row for each companion that is there now, sorted by id."""
+    if not fleet.companions:
+        return ()
+    parts = {part.track.id: part for part in view(ledger.companions.values(), span).parts}
+    rows = (
+        _figure(item, readings, parts.get(id_of_companion(item)), now=now, interval=interval)
+        for item in fleet.companions
+    )
+    return tuple(sorted(rows, key=lambda row: row.id))
+
+
+def _figure(
+    item: Companion, readings: Readings, part: TrackView | None, *, now: float, interval: float
+) -> CompanionFigures:
+    own = id_of_companion(item)
+    result = readings.companions.get(own)
+    found = CompanionFigures(
+        id=own,
+        kind=item.kind,
+        pod=item.pod.name,
+        fresh=part is not None and is_fresh(part.track, now=now, interval=interval),
+        failure=result.reason if isinstance(result, Failure) else None,
+        why_not=item.why_not,
+    )
+    if part is None or part.track.snapshot is None:
+        return found
+    signals = [family for family in part.track.families if isinstance(family, Signal)]
+    ranks = {key.rank for key in part.track.snapshot.plan.layout if key.rank}
+    return replace(
+        found,
+        seconds=part.seconds,
+        gained={signal: part.total(signal) for signal in signals},
+        running=part.track.running,
+        waiting=part.track.waiting,
+        models=tuple(sorted(ranks)),
+    )
+
+
+def speak_for_clients(companions: Sequence[CompanionFigures]) -> bool:
+    """Whether the frontends' latency is that of this pool: all were read, and they serve no second model."""
+    frontends = _frontends(companions)
+    alone = len({model for item in frontends for model in item.models}) <= 1
+    return bool(frontends) and alone and all(item.fresh for item in frontends)
+
+
+def compare_frontends(
+    companions: Sequence[CompanionFigures], window: WindowView, *, complete: bool, full: bool
+) -> CompanionCheck:
+    """The frontends' output over the workers' in one window; compared only where both are whole.
+
+    Whole: every replica and every frontend was read, the window is full, the workers' tokens come as they are
+    made, no counter fell, the frontends were there for all of it and serve one model.
+    """
+    frontends = _frontends(companions)
+    workers = [part for part in decoders(window) if part.track.snapshot is not None]
+    made = sum(part.total(Signal.OUTPUT_TOKENS) for part in workers)
+    seen = sum(item.gained.get(Signal.OUTPUT_TOKENS, 0.0) for item in frontends)
+    whole = (
+        complete
+        and full
+        and speak_for_clients(companions)
+        and all(item.seconds >= window.span.seconds * (1 - TOLERANCE / 2) for item in frontends)
+        and all(part.counts_live and not part.estimated for part in workers)
+    )
+    if not whole or max(made, seen) < LEAST_TOKENS:
+        return CompanionCheck.NOT_COMPARED
+    if abs(seen - made) <= TOLERANCE * max(made, seen):
+        return CompanionCheck.AGREE
+    more = seen > made
+    return CompanionCheck.FRONTENDS_COUNT_MORE if more else CompanionCheck.FRONTENDS_COUNT_LESS
+
+
+def _frontends(companions: Iterable[CompanionFigures]) -> list[CompanionFigures]:
+    return [item for item in companions if item.kind is CompanionKind.DYNAMO_FRONTEND]

@@ -1,0 +1,40 @@
+"""What runs beside the engines, as an explanation shows it: read, and never a part of tokens or money."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokenfactory.model import CompanionFigures, Economics, Signal
+from tokenfactory.publishing.text import clean, plain, present
+
+NAMES = {
+    Signal.REQUESTS: "requests",
+    Signal.PROMPT_TOKENS: "inputTokens",
+    Signal.CACHED_PROMPT_TOKENS: "cachedInputTokens",
+    Signal.OUTPUT_TOKENS: "outputTokens",
+}
+NOT_READ = "not read yet"
+
+
+def list_beside(economics: Economics) -> list[dict[str, Any]]:
+    """One row for each companion: what it counted in the window, or why it was not read."""
+    return [_row(item) for item in economics.companions]
+
+
+def _row(item: CompanionFigures) -> dict[str, Any]:
+    failed = item.failure.value if item.failure else ""
+    why = item.why_not or failed or ("" if item.fresh else NOT_READ)
+    counted = {NAMES[signal]: plain(value) for signal, value in item.gained.items() if signal in NAMES}
+    return present(
+        {
+            "pod": clean(item.pod, limit=253),
+            "container": clean(item.id.container, limit=63),
+            "kind": item.kind.value,
+            "notRead": clean(why, limit=256),
+            "models": len(item.models) or None,
+            "seconds": plain(item.seconds) if item.gained else None,
+            "running": plain(item.running) if item.gained else None,
+            "waiting": plain(item.waiting) if item.gained else None,
+            "counted": dict(sorted(counted.items())),
+        }
+    )
