@@ -82,10 +82,12 @@ OUTCOMES = {
     ),
     FailureReason.OTHER_SYSTEM: "The page of another system: a sidecar's, a frontend's, another engine's.",
     FailureReason.NO_GPU_METRICS: "A page without DCGM metrics.",
-    FailureReason.PROMETHEUS_UNREACHABLE: "`telemetry.prometheus.url` gives no complete answer in time.",
+    FailureReason.PROMETHEUS_UNREACHABLE: "`telemetry.prometheus.url` does not answer.",
+    FailureReason.PROMETHEUS_TIMED_OUT: "It gives no complete answer in time.",
     FailureReason.PROMETHEUS_UNTRUSTED: "Its certificate is not signed by a CA that is trusted or mounted.",
-    FailureReason.PROMETHEUS_DENIED: (
-        "It wants another token, or the credential that is named is not mounted."
+    FailureReason.PROMETHEUS_DENIED: "It wants another token, or another tenant.",
+    FailureReason.CREDENTIAL_MISSING: (
+        "Nothing that can be used is mounted for `telemetry.prometheus.credentialsName`."
     ),
     FailureReason.PROMETHEUS_FAILED: "It answers with an error, with a redirect, or is no Prometheus.",
     FailureReason.PROMETHEUS_TOO_LARGE: "It holds more series of one namespace than are read.",

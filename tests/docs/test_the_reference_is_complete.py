@@ -18,7 +18,7 @@ from tokenfactory.agent.settings import AgentSettings
 from tokenfactory.api.conditions import REASONS, ConditionType
 from tokenfactory.cli.main import COMMANDS, build
 from tokenfactory.judgement.reasons import Cause
-from tokenfactory.model import CostBasis, FailureReason
+from tokenfactory.model import CostBasis, FailureReason, PrometheusReason
 from tokenfactory.publishing.families import COUNTERS, GAUGES, PREFIX, UNITS
 from tokenfactory.publishing.metrics import PoolMetrics, exposition
 from tokenfactory.publishing.operator_metrics import OUTCOMES, OperatorMetrics
@@ -29,6 +29,7 @@ METRICS = read("docs/reference/metrics.md")
 SETTINGS = read("docs/reference/settings.md")
 QUICKSTART = read("docs/quickstart.md")
 JUDGE = read("docs/judge.md")
+FROM_PROMETHEUS = read("docs/how-to/read-from-prometheus.md")
 
 Shape = tuple[str, frozenset[str]]
 
@@ -126,6 +127,16 @@ def shown(default: object) -> str:
 def test_every_reason_of_a_condition_is_explained_and_no_other_is(kind: ConditionType) -> None:
     listed = [codes(row[0])[0] for row in rows(section(QUICKSTART, f"### {kind.value}"))]
     assert sorted(listed) == sorted(reason.value for reason in REASONS[kind])
+
+
+def test_every_reason_of_a_factorys_prometheus_is_explained_and_no_other_is() -> None:
+    listed = [codes(row[0])[0] for row in rows(section(FROM_PROMETHEUS, "## When it does not work"))]
+    of_pages = {
+        FailureReason.NOT_IN_PROMETHEUS,
+        FailureReason.DOWN_IN_PROMETHEUS,
+        FailureReason.NO_ENGINE_METRICS,
+    }
+    assert sorted(listed) == sorted([*PrometheusReason, *of_pages])
 
 
 def commands() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.prometheus import PrometheusServer, scrape_job
+from tests.support.prometheus import PrometheusServer, jobs_of
 from tokenfactory.cycle import Collector as AnyCollector
 from tokenfactory.cycle import Line, Memory, Order, Outcome
 from tokenfactory.model import (
@@ -34,7 +34,6 @@ from tokenfactory.ports import Credential
 from tokenfactory.runtime.files import FileConfigMaps, FileReferences, NoStopwatch, Stock
 from tokenfactory.runtime.sources import OneSource
 from tokenfactory.sandbox.fleet import NAMESPACE, PoolPlan, ReplayedFleet
-from tokenfactory.sandbox.objects import EXPORTER_NAMESPACE
 from tokenfactory.sandbox.site import Site, pick_network
 from tokenfactory.telemetry.address import AddressRules, LoopbackPolicy
 from tokenfactory.telemetry.collect import Collector
@@ -199,32 +198,6 @@ def objects_of(fleet: ReplayedFleet) -> list[dict[str, Any]]:
         }
         found.append(body)
     return found
-
-
-def jobs_of(fleet: ReplayedFleet) -> list[dict[str, Any]]:
-    """Scrape jobs as a PodMonitor and the GPU operator's ServiceMonitor make them (honorLabels false)."""
-    pods = [engine.pod for engine in fleet.engines.values()]
-    engines = [
-        (
-            f"{pod.ip}:{pod.port}",
-            {"namespace": pod.namespace, "pod": pod.name, "container": "vllm", "endpoint": "http"},
-        )
-        for pod in pods
-    ]
-    exporters = [
-        (
-            f"{node.exporter_ip}:{node.exporter_port}",
-            {
-                "namespace": EXPORTER_NAMESPACE,
-                "pod": f"nvidia-dcgm-exporter-{node.name}",
-                "container": "dcgm-exporter",
-                "endpoint": "gpu-metrics",
-                "service": "nvidia-dcgm-exporter",
-            },
-        )
-        for node in fleet.nodes
-    ]
-    return [scrape_job("podMonitor/serving/vllm", engines), scrape_job("nvidia-dcgm-exporter", exporters)]
 
 
 @pytest.fixture

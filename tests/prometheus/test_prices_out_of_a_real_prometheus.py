@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.prometheus.conftest import CountedAsker, jobs_of
-from tests.support.prometheus import scrape_job
+from tests.prometheus.conftest import CountedAsker
+from tests.support.prometheus import jobs_of, scrape_job
 from tests.support.scenes import small_plan
 from tokenfactory.costing.prices import quote_fleet
 from tokenfactory.discovery.fleet import find

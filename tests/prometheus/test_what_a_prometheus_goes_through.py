@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.prometheus.conftest import CountedAsker, Reader, Seen, cycles, jobs_of
+from tests.prometheus.conftest import CountedAsker, Reader, Seen, cycles
+from tests.support.prometheus import jobs_of
 from tests.support.scenes import small_plan
 from tokenfactory.measure import value_of
 from tokenfactory.model import CostBasis, FailureReason, PoolKey, Truth

@@ -12,7 +12,9 @@ from urllib.request import urlopen
 import yaml
 
 from tests.support.tools import provide_tools
+from tokenfactory.sandbox.fleet import ReplayedFleet
 from tokenfactory.sandbox.guardian import Guardian
+from tokenfactory.sandbox.objects import EXPORTER_NAMESPACE
 from tokenfactory.sandbox.servers import LOOPBACK, Server, pick_port
 
 READY_SECONDS = 30.0
@@ -24,6 +26,32 @@ def scrape_job(
     """A job with fixed targets, each with the labels that service discovery would have attached."""
     fixed = [{"targets": [address], "labels": dict(labels)} for address, labels in targets]
     return {"job_name": name, "static_configs": fixed, **settings}
+
+
+def jobs_of(fleet: ReplayedFleet) -> list[dict[str, Any]]:
+    """Scrape jobs as a PodMonitor and the GPU operator's ServiceMonitor make them (honorLabels false)."""
+    pods = [engine.pod for engine in fleet.engines.values()]
+    engines = [
+        (
+            f"{pod.ip}:{pod.port}",
+            {"namespace": pod.namespace, "pod": pod.name, "container": "vllm", "endpoint": "http"},
+        )
+        for pod in pods
+    ]
+    exporters = [
+        (
+            f"{node.exporter_ip}:{node.exporter_port}",
+            {
+                "namespace": EXPORTER_NAMESPACE,
+                "pod": f"nvidia-dcgm-exporter-{node.name}",
+                "container": "dcgm-exporter",
+                "endpoint": "gpu-metrics",
+                "service": "nvidia-dcgm-exporter",
+            },
+        )
+        for node in fleet.nodes
+    ]
+    return [scrape_job("podMonitor/serving/vllm", engines), scrape_job("nvidia-dcgm-exporter", exporters)]
 
 
 class PrometheusServer:

@@ -76,7 +76,9 @@ class TokenFactoryStatus(Status):
         json_schema_extra={"format": "int64"},
         description="Generation of the spec that the status is about.",
     )
-    conditions: Conditions | None = Field(None, description="Ready and Stalled.")
+    conditions: Conditions | None = Field(
+        None, description="Ready, Stalled, and PrometheusReachable where spec.telemetry.prometheus is set."
+    )
     observation_time: Moment | None = Field(None, description="When the numbers were taken.")
     pools: Tally | None = Field(None, description="Pools that use this factory.")
     gpus: FleetGpus | None = Field(None, description="GPUs of the fleet.")

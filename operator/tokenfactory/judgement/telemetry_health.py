@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from tokenfactory.judgement.evidence import Evidence
-from tokenfactory.model import Condition, EngineId, EngineKind, FailureReason, FleetReason, Truth
+from tokenfactory.model import (
+    PROMETHEUS_ADVICE,
+    Condition,
+    EngineId,
+    EngineKind,
+    FailureReason,
+    FleetReason,
+    Truth,
+)
 from tokenfactory.model.reasons import ConditionType, TelemetryReason
 
 NAMES_SHOWN = 3
@@ -67,22 +75,6 @@ _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
 )
 
 
-_PROMETHEUS: Mapping[FailureReason, str] = MappingProxyType(
-    {
-        FailureReason.PROMETHEUS_UNREACHABLE: "telemetry.prometheus.url of the TokenFactory does not answer: "
-        "check the URL, and that the network lets the operator in",
-        FailureReason.PROMETHEUS_UNTRUSTED: "the certificate of telemetry.prometheus.url of the TokenFactory "
-        "is not trusted: mount its ca.crt in the Secret behind telemetry.prometheus.credentialsName",
-        FailureReason.PROMETHEUS_DENIED: "telemetry.prometheus.url of the TokenFactory denies access: check "
-        "the token in the Secret behind telemetry.prometheus.credentialsName, and the tenant",
-        FailureReason.PROMETHEUS_FAILED: "telemetry.prometheus.url of the TokenFactory answers with an "
-        "error, or is no Prometheus: check the URL's path, and Prometheus' own log",
-        FailureReason.PROMETHEUS_TOO_LARGE: "Prometheus holds more series of this namespace than are read: "
-        "set telemetry.mode of the TokenFactory to Direct",
-    }
-)
-
-
 _LOOPBACK = "--host"
 _SAID_BY_THE_PAGE = frozenset({FailureReason.NO_ENGINE_METRICS, FailureReason.OTHER_SYSTEM})
 _NO_PAGE: Mapping[EngineKind, str] = MappingProxyType(
@@ -137,10 +129,10 @@ def _check_prometheus(evidence: Evidence) -> Condition | None:
     economics = evidence.economics
     if economics.coverage.complete:
         return None
-    told = sorted({reason for _, reason in economics.failures if reason in _PROMETHEUS})
+    told = sorted({reason for _, reason in economics.failures if reason in PROMETHEUS_ADVICE})
     if not told:
         return None
-    return _say(Truth.FALSE, TelemetryReason.PROMETHEUS_UNAVAILABLE, _PROMETHEUS[told[0]])
+    return _say(Truth.FALSE, TelemetryReason.PROMETHEUS_UNAVAILABLE, PROMETHEUS_ADVICE[told[0]])
 
 
 def _check_scrapes(evidence: Evidence) -> Condition | None:

@@ -56,6 +56,7 @@ from tokenfactory.model.fleet import (
 )
 from tokenfactory.model.loads import LoadStep, ReplicaLoad, RoleLoad
 from tokenfactory.model.movement import Move, Mover, Part, Roles, Standing, explain_move
+from tokenfactory.model.prometheus import PROMETHEUS_ADVICE, PROMETHEUS_REACHABLE, PrometheusReason
 from tokenfactory.model.readings import (
     AT_THE_END,
     TOKENS_COUNTED,
@@ -119,6 +120,8 @@ from tokenfactory.model.verdict import (
 __all__ = [
     "AT_THE_END",
     "EMPTY",
+    "PROMETHEUS_ADVICE",
+    "PROMETHEUS_REACHABLE",
     "TOKENS_COUNTED",
     "UNSET",
     "Account",
@@ -199,6 +202,7 @@ __all__ = [
     "PriceProblem",
     "PriceQuote",
     "PriceSource",
+    "PrometheusReason",
     "PrometheusTerms",
     "Quantiles",
     "Readings",

@@ -12,12 +12,16 @@ from tokenfactory.api.conditions import ConditionType, ReadyReason, StalledReaso
 from tokenfactory.errors import InvalidSpec
 from tokenfactory.measure import Known, value_of
 from tokenfactory.model import (
+    PROMETHEUS_ADVICE,
+    PROMETHEUS_REACHABLE,
     Condition,
     DenominatorState,
     Economics,
     Factory,
+    FailureReason,
     PodFigures,
     PoolKey,
+    PrometheusReason,
     Truth,
     Verdict,
 )
@@ -54,12 +58,16 @@ class PoolReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roll:
-    """What a factory's status is made from. `pools` counts also those that were not cycled yet."""
+    """What a factory's status is made from. `pools` counts also those that were not cycled yet.
+
+    `prometheus` is how the Prometheus that the factory names answers; None: it names none.
+    """
 
     factory: Factory
     reports: tuple[PoolReport, ...]
     pools: int
     now: float
+    prometheus: PrometheusReason | None = None
 
     @property
     def complete(self) -> bool:
@@ -234,7 +242,7 @@ def _findings(reports: Iterable[PoolReport]) -> list[dict[str, Any]]:
 
 def _conditions(roll: Roll, previous: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     told = sum(report.economics is not None for report in roll.reports)
-    rows = (
+    rows = [
         Condition(
             type=ConditionType.READY,
             status=Truth.TRUE,
@@ -247,5 +255,19 @@ def _conditions(roll: Roll, previous: Mapping[str, Any] | None) -> list[dict[str
             reason=StalledReason.SERVING,
             message="Nothing waits for an edit",
         ),
-    )
+    ]
+    if roll.prometheus is not None:
+        rows.append(_reachable(roll.prometheus))
     return conditions(rows, generation=roll.factory.generation, now=roll.now, previous=previous)
+
+
+def _reachable(reason: PrometheusReason) -> Condition:
+    """Whether the Prometheus of this factory answers, and if not, which field to mend."""
+    match reason:
+        case PrometheusReason.ANSWERS:
+            status, message = Truth.TRUE, "spec.telemetry.prometheus.url answers"
+        case PrometheusReason.NOT_ASKED:
+            status, message = Truth.UNKNOWN, "No pool asks spec.telemetry.prometheus.url"
+        case _:
+            status, message = Truth.FALSE, PROMETHEUS_ADVICE[FailureReason(reason.value)]
+    return Condition(type=PROMETHEUS_REACHABLE, status=status, reason=reason, message=message)

@@ -32,12 +32,25 @@ def verdicts(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Whether a displayed value appeared, vanished or moved by at least 2 % of the published one.
 
-    Conditions and times are not values. Prose counts by its words, and by the numbers in it.
+    Times are not values, and of conditions only what one that is not True advises: it would mislead whoever
+    acts on it. Prose counts by its words, and by the numbers in it.
     Shares (0 to 1) must also move by half a point and the window by two seconds: rounding is no news.
     Nor is a window that goes on filling: it counts as full one scrape interval, a fifth of it, earlier.
     """
     old, new = dict(leaves(before)), dict(leaves(after))
+    if _advice(before) != _advice(after):
+        return True
     return old.keys() != new.keys() or any(_differs(path, old[path], new[path]) for path in old)
+
+
+def _advice(document: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """The words of each condition that is not True, without the numbers in them."""
+    rows = document.get("conditions")
+    return frozenset(
+        (str(row.get("type")), NUMBER.sub("0", str(row.get("message"))))
+        for row in (rows if isinstance(rows, list | tuple) else ())
+        if isinstance(row, Mapping) and row.get("status") != "True"
+    )
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from tokenfactory.cycle import Order
-from tokenfactory.model import Factory
+from tokenfactory.model import Factory, PrometheusReason, PrometheusTerms
 from tokenfactory.publishing.fleet_status import PoolReport, Roll, fleet_draft, render_fleet, render_refused
 from tokenfactory.publishing.gate import Draft, Published, adopt, decide, note
 from tokenfactory.publishing.status import Subject
@@ -17,7 +18,14 @@ from tokenfactory.runtime.desk import Desk, SeenFactory
 from tokenfactory.runtime.kube import Collection
 from tokenfactory.runtime.publisher import GROUP_PATH, Writer
 
-SECONDS = 15.0
+SECONDS = 5.0
+PATIENCE_INTERVALS = 2.5
+
+
+class Standing(Protocol):
+    """How a Prometheus answers, once it gave nothing for `patience` seconds."""
+
+    def __call__(self, server: PrometheusTerms, *, patience: float) -> PrometheusReason: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +38,10 @@ class _Latest:
 class Rollup:
     """Keeps the latest report of every pool and publishes each factory's sum."""
 
-    def __init__(self, desk: Desk, writer: Writer, *, clock: Callable[[], float]) -> None:
+    def __init__(self, desk: Desk, writer: Writer, standing: Standing, *, clock: Callable[[], float]) -> None:
         self._desk = desk
         self._writer = writer
+        self._standing = standing
         self._clock = clock
         self._latest: dict[str, _Latest] = {}
         self._published: dict[str, Published | None] = {}
@@ -88,7 +97,15 @@ class Rollup:
             reports=tuple(latest.report for latest in mine),
             pools=self._desk.users_of(factory.name),
             now=now,
+            prometheus=self._ask_standing(factory),
         )
         document = render_fleet(roll, published.document if published else None)
         window = max((latest.window_seconds for latest in mine), default=0.0)
         return fleet_draft(roll, document, window_seconds=window)
+
+    def _ask_standing(self, factory: Factory) -> PrometheusReason | None:
+        server = factory.telemetry.prometheus
+        if server is None:
+            return None
+        patience = PATIENCE_INTERVALS * factory.telemetry.scrape_interval_seconds
+        return self._standing(server, patience=patience)

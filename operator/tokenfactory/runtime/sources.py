@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
 
 from tokenfactory.cycle import Collector
-from tokenfactory.model import Failure, NodePrices, PrometheusTerms, TelemetryMode, TelemetryTerms
+from tokenfactory.model import NodePrices, PrometheusTerms, TelemetryMode, TelemetryTerms
 from tokenfactory.telemetry.opencost import OpenCost
-from tokenfactory.telemetry.recorded import Asker
 
-T = TypeVar("T")
 MOST_REMEMBERED = 64
-
-
-class ClosingAsker(Asker, Protocol):
-    def close(self) -> None: ...
 
 
 class Sources:
@@ -54,24 +46,3 @@ class OneSource:
 
     async def node_prices(self, server: PrometheusTerms) -> NodePrices | None:
         return None
-
-
-class LateAsker:
-    """Fills `recorded.Asker`. What asks is made for the first question, in a thread: most never have one."""
-
-    def __init__(self, make: Callable[[], ClosingAsker]) -> None:
-        self._make = make
-        self._made: ClosingAsker | None = None
-        self._turn = asyncio.Lock()
-
-    async def ask(
-        self, server: PrometheusTerms, query: str, *, timeout: float, read: Callable[[Sequence[Any]], T]
-    ) -> T | Failure:
-        async with self._turn:
-            if self._made is None:
-                self._made = await asyncio.to_thread(self._make)
-        return await self._made.ask(server, query, timeout=timeout, read=read)
-
-    def close(self) -> None:
-        if self._made is not None:
-            self._made.close()

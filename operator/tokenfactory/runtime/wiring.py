@@ -32,6 +32,7 @@ from tokenfactory.runtime import http
 from tokenfactory.runtime.admission import serve_guard
 from tokenfactory.runtime.alerting import Alerting
 from tokenfactory.runtime.archive import Archive
+from tokenfactory.runtime.asking import ClosingAsker, LateAsker
 from tokenfactory.runtime.claims import ClusterClaims
 from tokenfactory.runtime.configmaps import ClusterConfigMaps
 from tokenfactory.runtime.counted import CountedCollector
@@ -48,7 +49,7 @@ from tokenfactory.runtime.presence import Sweeper, wait_for_resources
 from tokenfactory.runtime.publisher import Publisher, Writer
 from tokenfactory.runtime.rollup import Rollup
 from tokenfactory.runtime.settings import Settings
-from tokenfactory.runtime.sources import ClosingAsker, LateAsker, Sources
+from tokenfactory.runtime.sources import Sources
 from tokenfactory.runtime.tending import Tending, TendingLimits
 from tokenfactory.telemetry.address import AddressRules, LoopbackPolicy
 from tokenfactory.telemetry.collect import Collector
@@ -113,7 +114,7 @@ class Operator:
             self.desk,
             line,
             publisher,
-            Rollup(self.desk, writer, clock=time.time),
+            Rollup(self.desk, writer, self.asker.standing, clock=time.time),
             self.metrics,
             past=archive,
             clock=time.time,
@@ -268,7 +269,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
             monotonic=time.monotonic,
         )
     )
-    asker = LateAsker(partial(prometheus, settings))
+    asker = LateAsker(partial(prometheus, settings), monotonic=time.monotonic)
     stack.callback(asker.close)
     return Operator(
         settings=settings,

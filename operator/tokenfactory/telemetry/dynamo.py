@@ -25,17 +25,29 @@ _GENERATED = re.compile(
 )
 
 
+SIGNS = (
+    "dynamo_component_requests_total",
+    "dynamo_component_inflight_requests",
+    "dynamo_component_uptime_seconds",
+)
+
+
 def _on_a_worker(engine: System, *, fix: str) -> System:
     """The engine's page as a worker of Dynamo passes it on."""
     return replace(
         engine.with_families(KVBM_FAMILIES),
         lazy=(WORKER,),
         worked=lambda page: _GENERATED.search(page) is not None,
+        signs=SIGNS,
         lacking=f"the worker passes no token counters of {engine.name} on: {fix}",
         advice=f"the page is not of a worker with {engine.name}: set spec.metrics.port to DYN_SYSTEM_PORT",
     )
 
 
-parse_vllm = EnginePage(_on_a_worker(VLLM, fix="remove --disable-log-stats")).parse
-parse_sglang = EnginePage(_on_a_worker(SGLANG, fix="add --enable-metrics")).parse
-parse_trtllm = EnginePage(_on_a_worker(TRTLLM, fix="add --publish-metrics")).parse
+VLLM_WORKER = _on_a_worker(VLLM, fix="remove --disable-log-stats")
+SGLANG_WORKER = _on_a_worker(SGLANG, fix="add --enable-metrics")
+TRTLLM_WORKER = _on_a_worker(TRTLLM, fix="add --publish-metrics")
+
+parse_vllm = EnginePage(VLLM_WORKER).parse
+parse_sglang = EnginePage(SGLANG_WORKER).parse
+parse_trtllm = EnginePage(TRTLLM_WORKER).parse

@@ -96,7 +96,8 @@ class System:
     for every page. A page without the `required` signals is refused: with `lacking` when a line names the
     system, with `advice` otherwise. A system that creates its families with their first sample is `lazy`:
     a line that begins so says whose page it is, and the `zeros` that are absent are zero, unless `worked`
-    finds signs of finished work where a required one is. `scales` gives factors for families whose unit
+    finds signs of finished work where a required one is: `signs` are the
+    samples by which both are told. `scales` gives factors for families whose unit
     the page tells; None: it does not, so the family is not read.
     """
 
@@ -113,6 +114,7 @@ class System:
     zeros: frozenset[Signal] = frozenset({Signal.PROMPT_TOKENS, Signal.OUTPUT_TOKENS})
     lazy: tuple[bytes, ...] = ()
     worked: Callable[[bytes], bool] = _never
+    signs: tuple[str, ...] = ()
     scales: Callable[[bytes, Shape, Facts], Scales] = _no_scales
 
     @property
@@ -123,6 +125,11 @@ class System:
     def sample_names(self) -> frozenset[str]:
         gauges = [name for names in self.levels.values() for name in names]
         return frozenset([name for term in self.terms for name in term.samples] + gauges + list(self.infos))
+
+    @property
+    def asked_names(self) -> frozenset[str]:
+        """What a page in parts has to hold to be read like the whole one."""
+        return self.sample_names.union(self.signs)
 
     @property
     def type_names(self) -> frozenset[bytes]:

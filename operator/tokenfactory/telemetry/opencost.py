@@ -1,7 +1,8 @@
 """What OpenCost's metrics say of each node, read through the factory's Prometheus.
 
-The whole cluster's nodes are asked for at once and kept for a minute, however many pools there are. When the
-Prometheus is away the last answer holds for an hour; after that there is no price rather than another one.
+The whole cluster's nodes are asked for at once and kept for a minute, however many pools there are. While the
+Prometheus is away it is asked four times as often, and the last answer holds for an hour; after that there is
+no price rather than another one.
 """
 
 from __future__ import annotations
@@ -14,32 +15,25 @@ from decimal import Decimal, DecimalException
 from types import MappingProxyType
 from typing import Any
 
-from tokenfactory.model import Failure, FailureReason, NodePrice, NodePrices, PrometheusTerms
+from tokenfactory.model import PROMETHEUS_ADVICE, Failure, NodePrice, NodePrices, PrometheusTerms
 from tokenfactory.telemetry.queries import select_now
 from tokenfactory.telemetry.rebuild import Unreadable
 from tokenfactory.telemetry.recorded import Asker
 
 TOTAL, GPUS = "node_total_hourly_cost", "node_gpu_count"
 REFRESH_SECONDS = 60.0
+RETRY_SECONDS = 15.0
 KEEP_SECONDS = 3600.0
 TIMEOUT_SECONDS = 5.0
 _SPREAD = Decimal("0.01")
 _AMBIGUOUS = (
     "several exporters give a node of this pool different prices: have Prometheus scrape one OpenCost only"
 )
-_WHY: Mapping[FailureReason, str] = MappingProxyType(
-    {
-        FailureReason.PROMETHEUS_UNREACHABLE: "does not answer",
-        FailureReason.PROMETHEUS_UNTRUSTED: "shows a certificate that is not trusted",
-        FailureReason.PROMETHEUS_DENIED: "denies access",
-        FailureReason.PROMETHEUS_TOO_LARGE: "holds more nodes than are read",
-    }
-)
 
 
 @dataclass(slots=True)
 class _Held:
-    asked_at: float
+    until: float
     task: asyncio.Task[NodePrices]
     good: NodePrices | None = None
     good_at: float = 0.0
@@ -56,15 +50,17 @@ class OpenCost:
     async def prices(self, server: PrometheusTerms) -> NodePrices:
         """What OpenCost says of every node, at most a minute old, an hour when it can't be asked."""
         now, held = self._monotonic(), self._held.get(server)
-        if held is None or now - held.asked_at > REFRESH_SECONDS:
+        if held is None or now > held.until:
             task = asyncio.create_task(self._ask(server))
             good, good_at = (held.good, held.good_at) if held else (None, 0.0)
-            held = self._held[server] = _Held(now, task, good, good_at)
+            held = self._held[server] = _Held(now + REFRESH_SECONDS, task, good, good_at)
         found = await asyncio.shield(held.task)
-        if not found.failure:
-            held.good, held.good_at = found, now
-        elif held.good is not None and now - held.good_at <= KEEP_SECONDS:
-            return held.good
+        if found.failure:
+            held.until = min(held.until, now + RETRY_SECONDS)
+            if held.good is not None and now - held.good_at <= KEEP_SECONDS:
+                return held.good
+            return found
+        held.good, held.good_at = found, now
         return found
 
     async def _ask(self, server: PrometheusTerms) -> NodePrices:
@@ -72,8 +68,8 @@ class OpenCost:
         answer = await self._asker.ask(server, query, timeout=TIMEOUT_SECONDS, read=read_prices)
         if not isinstance(answer, Failure):
             return answer
-        why = _WHY.get(answer.reason, "answers with an error")
-        return NodePrices(failure=f"OpenCost can't be asked: spec.telemetry.prometheus.url {why}")
+        why = PROMETHEUS_ADVICE.get(answer.reason, "")
+        return NodePrices(failure=f"OpenCost can't be asked: {why}")
 
 
 def read_prices(result: Sequence[Any]) -> NodePrices:

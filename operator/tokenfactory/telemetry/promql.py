@@ -29,19 +29,32 @@ from tokenfactory.telemetry.rebuild import Oversized, Unreadable
 
 T = TypeVar("T")
 
+_LANES = 8
 _THREADS = 2
 _CONNECT_SECONDS = 2.0
 _DENIED = (401, 403)
+_NOT_A_PROMETHEUS = (
+    Unreadable,
+    PrometheusApiClientException,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 class Prometheus:
-    """Fills `recorded.Asker`: one query, one connection, one of two threads."""
+    """Fills `recorded.Asker`: one query, one connection, one of its server's two threads.
+
+    Each server has a lane of its own, so that one that hangs holds up nobody else's queries.
+    """
 
     def __init__(self, credentials: Credentials, *, wall: Callable[[], float], limits: QueryLimits) -> None:
         self._credentials = credentials
         self._wall = wall
         self._limits = limits
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
+        self._lanes: dict[str, ThreadPoolExecutor] = {}
 
     async def ask(
         self,
@@ -52,16 +65,25 @@ class Prometheus:
         read: Callable[[Sequence[Any]], T],
     ) -> T | Failure:
         """What `read` makes, in a thread, of the query's result. `timeout` counts from now on, in seconds."""
-        work = self._threads.submit(self._ask, server, query, timeout=timeout, read=read)
+        work = self._lane(server.url).submit(self._ask, server, query, timeout=timeout, read=read)
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.wrap_future(work)
         except TimeoutError:
-            return self._fail(FailureReason.PROMETHEUS_UNREACHABLE, "no complete answer in time")
+            return self._fail(FailureReason.PROMETHEUS_TIMED_OUT, "no complete answer in time")
 
     def close(self) -> None:
         """Starts no query any more; those under way end by their own deadline."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes.values():
+            lane.shutdown(wait=False, cancel_futures=True)
+
+    def _lane(self, url: str) -> ThreadPoolExecutor:
+        """The server's own threads; those of the one that was named first go when there are too many."""
+        if url not in self._lanes:
+            if len(self._lanes) >= _LANES:
+                self._lanes.pop(next(iter(self._lanes))).shutdown(wait=False)
+            self._lanes[url] = ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
+        return self._lanes[url]
 
     def _ask(
         self, server: PrometheusTerms, query: str, *, timeout: float, read: Callable[[Sequence[Any]], T]
@@ -75,11 +97,13 @@ class Prometheus:
             return self._fail(FailureReason.PROMETHEUS_FAILED, "the answer is not JSON")
         except requests.exceptions.SSLError:
             return self._fail(FailureReason.PROMETHEUS_UNTRUSTED, "its certificate is not trusted")
+        except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
+            return self._fail(FailureReason.PROMETHEUS_TIMED_OUT, "no complete answer in time")
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
             return self._fail(FailureReason.PROMETHEUS_UNREACHABLE, "no answer in HTTP")
         except Oversized:
             return self._fail(FailureReason.PROMETHEUS_TOO_LARGE, "more series than are read at once")
-        except (Unreadable, PrometheusApiClientException, LookupError, TypeError, ValueError, RecursionError):
+        except _NOT_A_PROMETHEUS:
             return self._fail(FailureReason.PROMETHEUS_FAILED, "the answer is not that of a Prometheus")
         except OSError:
             return self._fail(FailureReason.PROMETHEUS_UNTRUSTED, "the mounted ca.crt can't be used")
@@ -89,7 +113,7 @@ class Prometheus:
             return Credential()
         found = self._credentials.find(server.credentials_name)
         if found is None:
-            raise _Refused(FailureReason.PROMETHEUS_DENIED, "no usable credential of that name is mounted")
+            raise _Refused(FailureReason.CREDENTIAL_MISSING, "no usable credential of that name is mounted")
         return found
 
     def _fail(self, reason: FailureReason, detail: str) -> Failure:
@@ -163,7 +187,7 @@ class _BoundedSession(requests.Session):
             if size > self._limits.answer_bytes:
                 raise Oversized
             if time.monotonic() > self._deadline:
-                raise _Refused(FailureReason.PROMETHEUS_UNREACHABLE, "no complete answer in time")
+                raise _Refused(FailureReason.PROMETHEUS_TIMED_OUT, "no complete answer in time")
             kept.append(piece)
         return b"".join(kept)
 

@@ -22,6 +22,8 @@ _ESCAPE = re.compile(r'[\\"\n]')
 _ESCAPED = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
 _EXPORTED = "exported_"
 _USUAL = frozenset({"job", "instance", "namespace", "pod", "container", "endpoint", "service", "node"})
+_REPLICAS = frozenset({"prometheus", "prometheus_replica", "replica", "cluster"})
+_TAKEN_OFF = _USUAL | _REPLICAS
 _HOSTS = ("Hostname", "hostname", "node")
 _NAME_LABEL = "__name__"
 _FIRST_LINE = "# as scraped by Prometheus\n"
@@ -75,12 +77,37 @@ def rebuild(result: Sequence[Any], *, pod_label: str) -> tuple[Target, ...]:
             _group(groups, labels, pod_label).ups.append((labels, stamps))
         else:
             _group(groups, labels, pod_label).rows.append((name, labels, stamps))
-    return tuple(_to_target(pod, instance, group) for (pod, _, instance), group in groups.items())
+    return tuple(
+        _to_target(pod, instance, part)
+        for (pod, _, instance), group in groups.items()
+        for part in _split(group)
+    )
 
 
 def _group(groups: dict[tuple[str, str, str], _Group], labels: Mapping[str, str], pod_label: str) -> _Group:
     key = labels.get(pod_label, ""), labels.get("job", ""), labels.get("instance", "")
     return groups.setdefault(key, _Group())
+
+
+def _split(group: _Group) -> Iterable[_Group]:
+    """One group for each set of labels that was attached: replicas of a Prometheus, each with its own mark.
+
+    Their pages are copies of one, so they must never be put together.
+    """
+    attached = {frozenset(_own(labels).items()) for labels, _ in group.ups}
+    if len(attached) < 2:
+        return (group,)
+    parts = {labels: _Group() for labels in sorted(attached, key=sorted)}
+    for labels, stamps in group.ups:
+        parts[frozenset(_own(labels).items())].ups.append((labels, stamps))
+    for row in group.rows:
+        pairs = row[1].items()
+        parts[max(parts, key=lambda labels: len(labels & pairs))].rows.append(row)
+    return parts.values()
+
+
+def _own(labels: Mapping[str, str]) -> dict[str, str]:
+    return {label: value for label, value in labels.items() if label != _NAME_LABEL}
 
 
 def read_series(item: Any) -> tuple[Mapping[str, str], Stamps]:
@@ -101,7 +128,7 @@ def _to_target(pod: str, instance: str, group: _Group) -> Target:
     at = _find_scrape(stamps for _, _, stamps in group.rows)
     rows = [(name, labels, stamps[at]) for name, labels, stamps in group.rows if at in stamps]
     attached = _attached_at(at, group.ups)
-    lines = sorted(_render(name, restore(labels, attached), value) for name, labels, value in rows)
+    lines = sorted({_render(name, restore(labels, attached), value) for name, labels, value in rows})
     said = [labels for labels, _ in group.ups] + [labels for _, labels, _ in rows]
     return Target(
         pod=pod,
@@ -135,12 +162,14 @@ def _attached_at(at: float, ups: Iterable[tuple[Mapping[str, str], Stamps]]) -> 
 
 
 def restore(labels: Mapping[str, str], attached: Mapping[str, str] | None) -> dict[str, str]:
-    """The labels as the page had them. Without `attached` the usual ones are taken off."""
+    """The labels as the page had them. Without `attached` the usual ones are taken off, and those by which
+    replicas of a Prometheus are told apart: their copies of a sample then are one line, or refuse the page.
+    """
     found: dict[str, str] = {}
     for label, value in labels.items():
         if label == _NAME_LABEL or not _LABEL.fullmatch(label):
             continue
-        if attached.get(label) == value if attached is not None else label in _USUAL:
+        if attached.get(label) == value if attached is not None else label in _TAKEN_OFF:
             continue
         own = label.removeprefix(_EXPORTED)
         renamed = own != label and (own in attached if attached is not None else own in _USUAL)

@@ -149,12 +149,15 @@ class RecordedCollector:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """Whose page an endpoint stands for."""
+    """Whose page an endpoint stands for. `only`: of the pod's only engine. `aside`: of an engine's second
+    port, which nothing but its address tells.
+    """
 
     answer: Answer
     pod: str = ""
     container: Container | None = None
-    only: bool = True
+    only: bool = False
+    aside: bool = False
     node: str = ""
 
 
@@ -183,6 +186,10 @@ class _Shelf:
                     self._wishes[engine.endpoint] = _Wish(
                         answer, replica.pod.name, engine.container, only=not several
                     )
+                    if engine.side is not None:
+                        self._wishes[engine.side] = _Wish(
+                            answer, replica.pod.name, engine.container, aside=True
+                        )
 
     async def page(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
         wish = self._wishes.get(endpoint)
@@ -231,7 +238,7 @@ def choose(targets: Iterable[Target], endpoint: Endpoint, wish: _Wish) -> Target
     else:
         of_pod = [target for target in targets if target.pod == wish.pod]
         found = [target for target in of_pod if target.instance == f"{host}:{endpoint.port}"]
-        if not found and wish.container is not None:
+        if not found and wish.container is not None and not wish.aside:
             found = [target for target in of_pod if target.container == wish.container.name]
         if not found and wish.only:
             found = of_pod

@@ -101,6 +101,7 @@ TRTLLM = System(
     lazy=(b"trtllm_",),
     zeros=frozenset({Signal.PROMPT_TOKENS, Signal.OUTPUT_TOKENS, Signal.CACHED_PROMPT_TOKENS}),
     worked=lambda page: _FINISHED.search(page) is not None,
+    signs=("trtllm_request_success_total", "trtllm_request_success"),
     scales=_scale_drafts,
     lacking="the page counts finished requests and no tokens: use an image of TensorRT-LLM later than 1.2",
     advice="the page has no trtllm_ metrics; set return_perf_metrics: true in the file of --config, "

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfactory.model import EngineReading, ExporterReading, Failure
-from tokenfactory.telemetry import dcgm, dynamofrontend, sglang, trtllm, vllm
+from tokenfactory.telemetry import dcgm, dynamo, dynamofrontend, kvbm, sglang, trtllm, vllm
 from tokenfactory.telemetry.layouts import Layouts
 from tokenfactory.telemetry.rebuild import rebuild
 from tokenfactory.telemetry.wanted import ENGINE_NAMES, EXPORTER_NAMES
@@ -28,13 +28,19 @@ ATTACHED = {
     "container": "attached",
     "endpoint": "http",
 }
-PARSERS = {"sglang": sglang.parse, "trtllm": trtllm.parse}
+PARSERS = {
+    "sglang": sglang.parse,
+    "trtllm": trtllm.parse,
+    "kvbm": kvbm.parse,
+    "lmcache": vllm.parse,
+    "dynamo": dynamo.parse_vllm,
+}
 ENGINES = [
     *((path, vllm.parse) for path in sorted((CAPTURES / "vllm-0.32.0").glob("*/*.prom"))),
     *(
         (path, parse)
         for system, parse in PARSERS.items()
-        for path in sorted((CAPTURES / "engines" / system).glob("*/*.prom"))
+        for path in sorted((CAPTURES / "engines" / system).rglob("*.prom"))
     ),
     *(
         (path, dynamofrontend.parse)
@@ -67,7 +73,7 @@ def through(path: Path, names: frozenset[str]) -> bytes:
 
 
 def name_of(path: Path) -> str:
-    return f"{path.parent.parent.name} {path.parent.name} {path.stem}"
+    return str(path.relative_to(CAPTURES).with_suffix(""))
 
 
 @pytest.mark.parametrize(("path", "parse"), ENGINES, ids=[name_of(path) for path, _ in ENGINES])

@@ -82,7 +82,9 @@ def test_a_healthy_pool() -> None:
     ("failure", "field"),
     [
         (FailureReason.PROMETHEUS_UNREACHABLE, "telemetry.prometheus.url"),
+        (FailureReason.PROMETHEUS_TIMED_OUT, "telemetry.scrapeIntervalSeconds"),
         (FailureReason.PROMETHEUS_UNTRUSTED, "ca.crt"),
+        (FailureReason.CREDENTIAL_MISSING, "telemetry.prometheus.credentialsName"),
         (FailureReason.PROMETHEUS_DENIED, "telemetry.prometheus.credentialsName"),
         (FailureReason.PROMETHEUS_FAILED, "telemetry.prometheus.url"),
         (FailureReason.PROMETHEUS_TOO_LARGE, "telemetry.mode"),

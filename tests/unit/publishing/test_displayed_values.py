@@ -61,10 +61,22 @@ def finding(cause: str, message: str = "m", hourly: str = "1") -> dict[str, Any]
         pytest.param(row(evidence="length"), row(evidence="no length"), True, id="other words"),
         pytest.param({"observationTime": "a"}, {"observationTime": "b"}, False, id="the time is no value"),
         pytest.param(
-            {"conditions": [{"message": "a"}]},
-            {"conditions": [{"message": "b"}]},
+            {"conditions": [{"status": "True", "message": "a"}]},
+            {"conditions": [{"status": "True", "message": "b"}]},
             False,
             id="nor is a message",
+        ),
+        pytest.param(
+            {"conditions": [{"status": "False", "message": "3 of 4: do this"}]},
+            {"conditions": [{"status": "False", "message": "3 of 4: do that"}]},
+            True,
+            id="but other advice is",
+        ),
+        pytest.param(
+            {"conditions": [{"status": "False", "message": "3 of 4: do this"}]},
+            {"conditions": [{"status": "False", "message": "2 of 4: do this"}]},
+            False,
+            id="and not with another number",
         ),
     ],
 )

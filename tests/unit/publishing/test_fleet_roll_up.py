@@ -23,14 +23,17 @@ from tests.support.subjects import (
 from tokenfactory.api.factorystatus import TokenFactoryStatus
 from tokenfactory.errors import InvalidSpec
 from tokenfactory.model import (
+    PROMETHEUS_ADVICE,
     CostBasis,
     DenominatorState,
     Economics,
     Factory,
+    FailureReason,
     Finding,
     PodFigures,
     PoolKey,
     PowerTerms,
+    PrometheusReason,
     ThroughputFigures,
 )
 from tokenfactory.publishing.fleet_status import (
@@ -218,3 +221,39 @@ def test_rendered_documents_pass_the_committed_crds(name: str, document: dict[st
     crd = yaml.safe_load((CRDS / f"tokenfactory.dev_{name}.yaml").read_text())
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
     jsonschema.validate(document, schema)
+
+
+def reachable(document: dict[str, Any]) -> tuple[str, str, str]:
+    row = published_condition(document, "PrometheusReachable")
+    return row.get("status", ""), row.get("reason", ""), row.get("message", "")
+
+
+def test_a_factory_without_a_prometheus_has_no_condition_about_one() -> None:
+    assert reachable(render_fleet(roll(), None)) == ("", "", "")
+
+
+def test_a_prometheus_that_answers_or_is_not_asked_is_told_apart() -> None:
+    told = [
+        reachable(render_fleet(roll(prometheus=reason), None))[:2]
+        for reason in (PrometheusReason.ANSWERS, PrometheusReason.NOT_ASKED)
+    ]
+    assert told == [("True", "Answers"), ("Unknown", "NotAsked")]
+
+
+@pytest.mark.parametrize("reason", sorted(PROMETHEUS_ADVICE))
+def test_a_prometheus_that_gives_nothing_says_which_field_to_mend(reason: FailureReason) -> None:
+    document = render_fleet(roll(prometheus=PrometheusReason(reason.value)), None)
+    TokenFactoryStatus.model_validate(document)
+    status, said, message = reachable(document)
+    assert (status, said) == ("False", reason.value)
+    assert "spec.telemetry." in message
+    assert len(message) < 300
+
+
+def test_another_problem_of_the_prometheus_is_written_at_once() -> None:
+    before = roll(prometheus=PrometheusReason.DENIED)
+    document = render_fleet(before, None)
+    published = adopt(document, now=NOW)
+    after = roll(prometheus=PrometheusReason.UNTRUSTED)
+    drafted = fleet_draft(after, render_fleet(after, document), window_seconds=300)
+    assert decide(published, drafted, now=NOW + 5).reason is GateReason.CONDITION_CHANGED

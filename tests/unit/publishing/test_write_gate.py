@@ -110,13 +110,39 @@ def test_a_change_of_conditions_is_written_at_once(changed: Any) -> None:
     assert decision.reason == GateReason.CONDITION_CHANGED
 
 
-def test_a_message_alone_waits_for_the_next_write() -> None:
-    told = verdict(conditions=tuple(replace(row, message="other words") for row in verdict().conditions))
+def test_another_advice_of_a_condition_that_is_not_true_is_written_within_the_minute() -> None:
+    """The reason stays ScrapeFailed while what fails, and the fix, become others."""
+
+    def failing(message: str) -> Subject:
+        rows = tuple(
+            replace(row, status=Truth.FALSE, message=message) if row.type == "TelemetryHealthy" else row
+            for row in verdict().conditions
+        )
+        return subject(verdict=verdict(conditions=rows))
+
+    before = written(failing("3 of 4 replicas scraped; serving-0: HttpStatus"))
+    assert (
+        step(before, failing("2 of 4 replicas scraped; serving-0: HttpStatus"), now=NOW + 61)[1].write
+        is False
+    )
+    other = failing("3 of 4 replicas scraped; serving-0: Unreachable")
+    assert step(before, other, now=NOW + 59)[1].reason == GateReason.TOO_SOON
+    assert step(before, other, now=NOW + 61)[1].reason == GateReason.VALUE_MOVED
+
+
+def test_another_message_of_a_condition_that_is_true_waits_for_the_next_write() -> None:
+    told = verdict(
+        conditions=tuple(
+            replace(row, message="other words") if row.status is Truth.TRUE else row
+            for row in verdict().conditions
+        )
+    )
     published, decision = step(written(subject()), subject(verdict=told), now=NOW + 600)
     assert decision.reason == GateReason.NOTHING_MOVED
     moved = subject(verdict=told, economics=economics(tokens_per_second=60_000))
     _, decision = step(published, moved, now=NOW + 660)
-    assert {row["message"] for row in decision.document["conditions"]} == {"other words"}
+    true = [row for row in decision.document["conditions"] if row["status"] == "True"]
+    assert {row["message"] for row in true} == {"other words"}
 
 
 def test_a_moved_generation_is_written_at_once_even_when_nothing_else_changed() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tokenfactory.model import Fleet, NodePrices, PrometheusTerms, Readings, TelemetryMode, TelemetryTerms
-from tokenfactory.runtime.sources import LateAsker, OneSource, Sources
+from tokenfactory.runtime.sources import OneSource, Sources
 from tokenfactory.telemetry.opencost import OpenCost
 
 SERVER = PrometheusTerms(url="http://prometheus:9090")
@@ -22,18 +21,12 @@ class Nothing:
 
 
 class Empty:
-    """Fills `sources.ClosingAsker` with a Prometheus that holds nothing."""
-
-    def __init__(self) -> None:
-        self.closed = False
+    """Fills `recorded.Asker` with a Prometheus that holds nothing."""
 
     async def ask(
         self, server: PrometheusTerms, query: str, *, timeout: float, read: Callable[[Sequence[Any]], Any]
     ) -> Any:
         return read(())
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def sources(made: list[TelemetryTerms]) -> tuple[Sources, Nothing]:
@@ -80,19 +73,3 @@ async def test_a_prometheus_without_opencost_prices_no_node() -> None:
 
 async def test_files_know_no_opencost_whatever_the_factory_says() -> None:
     assert await OneSource(Nothing()).node_prices(SERVER) is None
-
-
-async def test_what_asks_is_made_for_the_first_question_and_once() -> None:
-    made: list[Empty] = []
-
-    def make() -> Empty:
-        made.append(Empty())
-        return made[-1]
-
-    late = LateAsker(make)
-    late.close()
-    assert made == []
-    await asyncio.gather(*(late.ask(SERVER, "up", timeout=1.0, read=list) for _ in range(5)))
-    assert len(made) == 1
-    late.close()
-    assert made[0].closed

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -124,7 +126,7 @@ async def test_token_and_tenant_go_with_the_query(server: Answering) -> None:
 
 
 async def test_a_credential_that_is_not_mounted_asks_nothing(server: Answering) -> None:
-    assert reason(await ask(server, credentials_name="prometheus")) is FailureReason.PROMETHEUS_DENIED
+    assert reason(await ask(server, credentials_name="prometheus")) is FailureReason.CREDENTIAL_MISSING
     assert server.asked == []
 
 
@@ -199,7 +201,37 @@ async def test_an_encoding_that_was_not_asked_for_is_not_unpacked(server: Answer
 async def test_a_dripping_answer_ends_with_the_time_out(server: Answering) -> None:
     server.drip = 0.05
     server.body = b" " * 10_000
-    assert reason(await ask(server, timeout=0.3)) is FailureReason.PROMETHEUS_UNREACHABLE
+    assert reason(await ask(server, timeout=0.3)) is FailureReason.PROMETHEUS_TIMED_OUT
+
+
+async def test_one_that_hangs_holds_up_nobody_elses_queries(server: Answering) -> None:
+    """Ten questions to a server that says nothing, more than it has threads, then one to another."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    prometheus = Prometheus(Mounted(), wall=lambda: 7.0, limits=LIMITS)
+    hanging = PrometheusTerms(url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+    waiting = [asyncio.create_task(prometheus.ask(hanging, "up", timeout=3.0, read=list)) for _ in range(10)]
+    await asyncio.sleep(0)
+    try:
+        assert await prometheus.ask(PrometheusTerms(url=server.url), "up", timeout=3.0, read=list) == []
+        assert not any(task.done() for task in waiting)
+    finally:
+        prometheus.close()
+        silent.close()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {item.reason for item in found if isinstance(item, Failure)} <= {
+        FailureReason.PROMETHEUS_TIMED_OUT,
+        FailureReason.PROMETHEUS_UNREACHABLE,
+    }
+
+
+async def test_servers_that_come_and_go_leave_no_threads_behind(server: Answering) -> None:
+    prometheus = Prometheus(Mounted(), wall=lambda: 7.0, limits=LIMITS)
+    for number in range(30):
+        terms = PrometheusTerms(url=f"{server.url}/{number}")
+        assert await prometheus.ask(terms, "up", timeout=3.0, read=list) == []
+    lanes = [thread for thread in threading.enumerate() if thread.name.startswith("prometheus")]
+    assert len(lanes) <= 9
+    prometheus.close()
 
 
 async def test_nobody_there_is_unreachable(server: Answering) -> None:

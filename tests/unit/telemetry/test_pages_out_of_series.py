@@ -102,13 +102,48 @@ def test_two_jobs_that_scrape_one_pod_are_two_targets() -> None:
 
 
 def test_replicas_of_a_prometheus_are_never_mixed_in_one_page() -> None:
-    target = only(
-        series("a_total", (115.0, "7"), prometheus_replica="0"),
-        series("a_total", (113.0, "6"), prometheus_replica="1"),
-        series("up", (115.0, "1"), prometheus_replica="0"),
-        series("up", (113.0, "1"), prometheus_replica="1"),
+    found = rebuild(
+        [
+            series("a_total", (115.0, "7"), prometheus_replica="0"),
+            series("a_total", (113.0, "6"), prometheus_replica="1"),
+            series("up", (115.0, "1"), prometheus_replica="0"),
+            series("up", (113.0, "1"), prometheus_replica="1"),
+        ],
+        pod_label="pod",
     )
-    assert (target.at, target.page) == (115.0, FIRST + b"a_total 7\n")
+    assert sorted((target.at, target.page) for target in found) == [
+        (113.0, FIRST + b"a_total 6\n"),
+        (115.0, FIRST + b"a_total 7\n"),
+    ]
+
+
+def test_replicas_that_scrape_at_the_very_same_time_are_not_added_up() -> None:
+    """vmagents of a pair do: their copies differ in one label that no page ever had."""
+    copies = [
+        series(name, (115.0, value), replica=replica)
+        for replica in ("a", "b")
+        for name, value in (("up", "1"), ("a_total", "7"), ("b_total", "3"))
+    ]
+    first, second = rebuild(copies, pod_label="pod")
+    assert first.page == second.page == FIRST + b"a_total 7\nb_total 3\n"
+
+
+def test_copies_of_replicas_without_up_are_one_line() -> None:
+    copies = [series("a_total", (115.0, "7"), prometheus_replica=name) for name in ("0", "1")]
+    assert only(*copies).page == FIRST + b"a_total 7\n"
+
+
+def test_a_target_whose_labels_were_changed_is_read_by_its_new_ones() -> None:
+    found = rebuild(
+        [
+            series("up", (100.0, "1"), version="1"),
+            series("a_total", (100.0, "5"), version="1"),
+            series("up", (115.0, "1"), version="2"),
+            series("a_total", (115.0, "7"), version="2"),
+        ],
+        pod_label="pod",
+    )
+    assert max((target.at, target.page) for target in found) == (115.0, FIRST + b"a_total 7\n")
 
 
 def test_a_label_value_can_not_write_a_line_of_its_own() -> None:

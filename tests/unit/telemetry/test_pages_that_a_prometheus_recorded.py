@@ -157,6 +157,29 @@ async def test_a_frontends_page_comes_from_the_same_answer_as_its_workers() -> N
     assert 7.0 in reading.counters
 
 
+async def test_the_second_page_of_an_engine_is_found_by_its_port() -> None:
+    """KVBM's counters are on a port of their own: a PodMonitor with two endpoints scrapes both."""
+    blocks = {"job": "vllm", "instance": "10.0.0.1:6880", "namespace": "ns", "pod": "chat-0"}
+    series = scraped("chat-0", 5) + [
+        {"metric": {"__name__": name, **blocks}, "values": [[990.0, value]]}
+        for name, value in (("up", "1"), ("kvbm_matched_tokens", "77"))
+    ]
+    side = Endpoint(ip="10.0.0.1", port=6880, path="/metrics", namespace="ns")
+    readings = await collect(Asked(engines=series), fleet(replace(engine(), side=side)))
+    reading = readings.engines[EngineId("uid", "vllm")]
+    assert isinstance(reading, EngineReading)
+    counters = {key.signal: value for key, value in zip(reading.layout, reading.counters, strict=True)}
+    assert counters[Signal.OFFLOAD_HIT_TOKENS] == 77
+    assert counters[Signal.OUTPUT_TOKENS] == 5
+
+
+async def test_a_second_page_that_is_not_scraped_is_not_taken_from_the_first_port() -> None:
+    side = Endpoint(ip="10.0.0.1", port=6880, path="/metrics", namespace="ns")
+    series = scraped("chat-0", 5, container="vllm")
+    readings = await collect(Asked(engines=series), fleet(replace(engine(), side=side)))
+    assert output(readings) == 5
+
+
 async def test_where_the_instance_is_renamed_the_container_tells() -> None:
     series = scraped("chat-0", 5, instance="a", container="vllm") + scraped(
         "chat-0", 7, instance="b", container="second"

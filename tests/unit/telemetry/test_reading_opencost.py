@@ -101,6 +101,18 @@ async def test_prices_are_asked_for_once_a_minute_however_many_pools_there_are()
     assert asked.queries == 2
 
 
+async def test_one_that_did_not_answer_is_asked_again_after_a_quarter_of_a_minute() -> None:
+    asked, clock = Asked(AWAY), Clock()
+    book = OpenCost(asked, monotonic=clock)
+    for clock.now in (0.0, 10.0, 14.0):
+        await asyncio.gather(*(book.prices(SERVER) for _ in range(20)))
+    assert asked.queries == 1
+    asked.answer = said("22.88", "8")
+    clock.now = 16.0
+    assert not (await book.prices(SERVER)).failure
+    assert asked.queries == 2
+
+
 async def test_an_outage_keeps_the_last_prices_for_an_hour_and_then_there_are_none() -> None:
     asked, clock = Asked(said("22.88", "8")), Clock()
     book = OpenCost(asked, monotonic=clock)
@@ -110,7 +122,7 @@ async def test_an_outage_keeps_the_last_prices_for_an_hour_and_then_there_are_no
         assert await book.prices(SERVER) is good
     clock.now = 3700.0
     lost = await book.prices(SERVER)
-    assert "spec.telemetry.prometheus.url does not answer" in lost.failure
+    assert "spec.telemetry.prometheus.url of the TokenFactory does not answer" in lost.failure
     found = lost.of("gpu-1")
     assert found is not None
     assert found.problem == lost.failure
