@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfactory.costing.condense import GRAINS_PER_WINDOW, append_spans, condense
-from tokenfactory.costing.counters import SLOT
 from tokenfactory.costing.energy import sum_spans
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import EnergySpan, Segment, Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.window import Span, view
-from tokenfactory.model import EngineId, Role, Signal
+from tokenfactory.model import SLOT, EngineId, Role, Signal
 
 WINDOW = 300.0
 GRAIN = WINDOW / GRAINS_PER_WINDOW

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfactory.costing.counters import SLOT, Plan, Snapshot, count_since, plan_of
+from tokenfactory.costing.counters import Snapshot, count_since
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import Segment, Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.window import Span, view
-from tokenfactory.model import EngineId, Role, SeriesKey, Signal
+from tokenfactory.model import SLOT, EngineId, Layout, Role, SeriesKey, Signal, layout_of
 
 values = st.lists(st.floats(0, 1e15), min_size=3, max_size=3)
 KEYS = tuple(SeriesKey(Signal.OUTPUT_TOKENS, rank) for rank in "012")
-PLAN = plan_of(KEYS)
+LAYOUT = layout_of(KEYS)
 
 
-def snapshot(counters: list[float], plan: Plan = PLAN) -> Snapshot:
-    return Snapshot(plan, array("d", counters))
+def snapshot(counters: list[float], layout: Layout = LAYOUT) -> Snapshot:
+    return Snapshot(layout, array("d", counters))
 
 
 @given(values, values)
@@ -39,7 +39,7 @@ def test_a_delta_is_never_negative_and_a_fall_counts_the_new_value(
 def test_another_order_of_the_series_makes_no_difference(
     before: list[float], after: list[float], order: list[int]
 ) -> None:
-    other = plan_of(tuple(KEYS[i] for i in order))
+    other = layout_of(KEYS[i] for i in order)
     plain = count_since(snapshot(before), snapshot(after))
     mixed = count_since(snapshot(before), snapshot([after[i] for i in order], other))
     assert list(plain.signals) == pytest.approx(list(mixed.signals))
@@ -53,7 +53,7 @@ def test_one_ranks_reset_does_not_hide_behind_the_others() -> None:
 
 
 def test_a_series_that_appears_began_at_zero() -> None:
-    found = count_since(snapshot([5.0], plan_of(KEYS[:1])), snapshot([6.0, 7.0, 8.0]))
+    found = count_since(snapshot([5.0], layout_of(KEYS[:1])), snapshot([6.0, 7.0, 8.0]))
     assert found.signals[SLOT[Signal.OUTPUT_TOKENS]] == 16.0
     assert not found.reset
 

@@ -38,6 +38,7 @@ from tokenfactory.model import (
     Signal,
     Terms,
     Verdict,
+    layout_of,
 )
 
 BEGAN = 1_000_000.0
@@ -56,7 +57,7 @@ SIGNALS = (
     Signal.REQUESTS,
     Signal.PREEMPTIONS,
 )
-LAYOUT = tuple(SeriesKey(signal, "0") for signal in SIGNALS)
+LAYOUT = layout_of(SeriesKey(signal, "0") for signal in SIGNALS)
 FAMILIES = frozenset(SIGNALS)
 Curve = Callable[[float], float]
 

@@ -114,7 +114,7 @@ def _figure(
     if part is None or part.track.snapshot is None:
         return found
     signals = [family for family in part.track.families if isinstance(family, Signal)]
-    ranks = {key.rank for key in part.track.snapshot.plan.layout if key.rank}
+    ranks = {rank for rank in part.track.snapshot.layout.ranks if rank}
     return replace(
         found,
         seconds=part.seconds,

@@ -6,11 +6,10 @@ half as many of them are half the memory of a large fleet.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable
 from dataclasses import replace
-from operator import add
 
+from tokenfactory.costing.counters import sum_gains
 from tokenfactory.costing.ledger import EnergySpan, Segment, Track
 
 GRAINS_PER_WINDOW = 10
@@ -45,16 +44,10 @@ def _join(left: Segment, right: Segment) -> Segment:
         right.end,
         right.gpus,
         right.share,
-        _sum(left.deltas, right.deltas),
+        sum_gains(left.deltas, right.deltas),
         running / seconds if seconds > 0 else right.running,
         max(left.waiting, right.waiting),
     )
-
-
-def _sum(left: array[float] | None, right: array[float] | None) -> array[float] | None:
-    if left is None or right is None:
-        return left if right is None else right
-    return array("d", map(add, left, right))
 
 
 def append_spans(

@@ -7,10 +7,11 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from tokenfactory.costing.cost import Prices, price_segment
+from tokenfactory.costing.counters import gain_of
 from tokenfactory.costing.ledger import EnergySpan
 from tokenfactory.costing.ownership import provisioned_kilowatts
 from tokenfactory.costing.tokencount import RoleCount, count_once
-from tokenfactory.costing.tracks import Step, total_of
+from tokenfactory.costing.tracks import Step
 from tokenfactory.model import Increments, PowerTerms, Signal
 from tokenfactory.units import WATTS_PER_KILOWATT
 
@@ -31,9 +32,9 @@ def add_up(
         counts.append(
             RoleCount(
                 step.track.role,
-                total_of(deltas, Signal.PROMPT_TOKENS),
-                total_of(deltas, Signal.CACHED_PROMPT_TOKENS),
-                total_of(deltas, Signal.OUTPUT_TOKENS),
+                gain_of(deltas, Signal.PROMPT_TOKENS),
+                gain_of(deltas, Signal.CACHED_PROMPT_TOKENS),
+                gain_of(deltas, Signal.OUTPUT_TOKENS),
             )
         )
         share = segment.share.value

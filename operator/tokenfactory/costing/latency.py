@@ -7,11 +7,10 @@ from dataclasses import replace
 from math import inf, isinf
 from operator import add
 
-from tokenfactory.costing.counters import Bucket
 from tokenfactory.costing.ledger import LatencySlice
 from tokenfactory.costing.window import Span, overlap
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
-from tokenfactory.model import Histogram, Quantiles, Signal
+from tokenfactory.model import Bucket, Histogram, Quantiles, Signal
 
 SOURCE = "engine histogram, docs/cost-model.md §15"
 OF_CLIENTS = "frontend histogram, docs/cost-model.md §15"

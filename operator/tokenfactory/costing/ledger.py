@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from tokenfactory.costing.counters import Bucket, Snapshot
+from tokenfactory.costing.counters import Snapshot
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.shares import Share
-from tokenfactory.model import EMPTY, EngineId, Histogram, Role, Signal, Standing
+from tokenfactory.model import EMPTY, Bucket, EngineId, Histogram, Role, Signal, Standing
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A span of one engine's GPU time and what its counters gained in it (docs/cost-model.md §1).
 
-    `deltas` is None when no token was seen. `running` and `waiting` are the gauges at its end.
-    `estimated` tells that a counter fell or the container restarted: a tail may be unseen.
+    `deltas` ends with the last signal that moved; None: none did. `running` and `waiting` are the gauges at
+    its end. `estimated` tells that a counter fell or the container restarted: a tail may be unseen.
     """
 
     start: float
@@ -70,7 +70,7 @@ class Track:
 class LatencySlice:
     """Bucket gains of all engines of the pool, closed in one cycle: one array per kind of page.
 
-    The names of the buckets are the plan's own tuple, so that they are kept once.
+    The names of the buckets are the outline's own tuple, so that they are kept once.
     """
 
     start: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tokenfactory.costing.counters import SLOT
+from tokenfactory.costing.counters import gain_of
 from tokenfactory.costing.ledger import Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.tokencount import WORKERS
@@ -96,9 +96,9 @@ def _is_judged(step: Step) -> bool:
 def _step(role: Role, step: Step) -> LoadStep:
     segment, track = step.segment, step.track
     assert segment is not None
-    seconds, deltas = segment.end - segment.start, segment.deltas
+    seconds = segment.end - segment.start
     if _time_of(role) in track.families:
-        sequence_seconds = deltas[SLOT[_time_of(role)]] if deltas is not None else 0.0
+        sequence_seconds = gain_of(segment.deltas, _time_of(role))
     else:
         sequence_seconds = segment.running * seconds
     return LoadStep(
@@ -106,7 +106,7 @@ def _step(role: Role, step: Step) -> LoadStep:
         product=track.facts.product or "",
         seconds=seconds,
         gpu_seconds=seconds * segment.gpus,
-        tokens=deltas[SLOT[_tokens_of(role, track)]] if deltas is not None else 0.0,
+        tokens=gain_of(segment.deltas, _tokens_of(role, track)),
         sequence_seconds=sequence_seconds,
     )
 

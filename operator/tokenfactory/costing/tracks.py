@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import add
 
-from tokenfactory.costing.counters import SLOT, Bucket, Plan, Snapshot, carry_over, count_since, take_snapshot
+from tokenfactory.costing.counters import Snapshot, carry_over, count_since, shorten, take_snapshot
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import LatencySlice, Segment, Track
 from tokenfactory.costing.shares import Share
-from tokenfactory.model import Engine, EngineId, EngineReading, Histogram, Level, Role, Signal
+from tokenfactory.model import SLOT, Bucket, Engine, EngineId, EngineReading, Histogram, Level, Role, Signal
 
 Families = frozenset[Signal | Histogram]
 _MOVED = tuple(
@@ -56,15 +56,15 @@ class Step:
     buckets: array[float] | None = None
 
 
-def advance(before: Track | None, sight: Sight, *, now: float, plans: Mapping[int, Plan]) -> Step:
+def advance(before: Track | None, sight: Sight, *, now: float) -> Step:
     """The track after this cycle. A failed scrape of a Ready engine closes nothing."""
     track = _begin(before, sight)
     reading = sight.reading
     if reading is not None and (track.read_at is None or reading.at > track.read_at):
         if track.closed_at is None:
-            return Step(_remember(track, sight, reading=reading, snapshot=take_snapshot(reading, plans)))
+            return Step(_remember(track, sight, reading=reading, snapshot=take_snapshot(reading)))
         if reading.at > track.closed_at:
-            return _close_with_reading(track, sight, reading=reading, plans=plans)
+            return _close_with_reading(track, sight, reading)
     silent = sight.engine is None or sight.role is Role.WORKER
     if (silent or not sight.ready) and track.closed_at is not None and now > track.closed_at:
         share = sight.silent_share if sight.ready else Share.LOADING
@@ -74,16 +74,8 @@ def advance(before: Track | None, sight: Sight, *, now: float, plans: Mapping[in
 
 
 def advance_all(sights: Iterable[Sight], before: Mapping[EngineId, Track], *, now: float) -> tuple[Step, ...]:
-    """Every track after this cycle; pages of one shape share a plan."""
-    plans = {id(t.snapshot.plan.layout): t.snapshot.plan for t in before.values() if t.snapshot}
-    steps: list[Step] = []
-    for sight in sights:
-        step = advance(before.get(sight.id), sight, now=now, plans=plans)
-        snapshot = step.track.snapshot
-        if snapshot is not None:
-            plans.setdefault(id(snapshot.plan.layout), snapshot.plan)
-        steps.append(step)
-    return tuple(steps)
+    """Every track after this cycle."""
+    return tuple(advance(before.get(sight.id), sight, now=now) for sight in sights)
 
 
 def trim(track: Track, horizon: float) -> Track:
@@ -119,11 +111,9 @@ def _begin(before: Track | None, sight: Sight) -> Track:
     )
 
 
-def _close_with_reading(
-    track: Track, sight: Sight, *, reading: EngineReading, plans: Mapping[int, Plan]
-) -> Step:
+def _close_with_reading(track: Track, sight: Sight, reading: EngineReading) -> Step:
     first, restarted = track.read_at is None, _has_restarted(track, sight)
-    snapshot = take_snapshot(reading, plans)
+    snapshot = take_snapshot(reading)
     baseline = track.snapshot
     if restarted:
         baseline = None
@@ -137,7 +127,7 @@ def _close_with_reading(
         reading.at,
         track.gpus,
         _share(moved=moved or running > 0 or waiting > 0, able=sight.ready and not first and not restarted),
-        gained.signals if any(gained.signals) else None,
+        shorten(gained.signals),
         running,
         waiting,
         estimated=restarted or gained.reset,
@@ -184,8 +174,8 @@ def _remember(track: Track, sight: Sight, *, reading: EngineReading, snapshot: S
         started_at=container.started_at if container else None,
         restarts=container.restarts if container else 0,
         snapshot=snapshot,
-        families=_join(reading.families, frozenset(key.signal for key in snapshot.plan.layout))
-        if track.snapshot is None or track.snapshot.plan is not snapshot.plan
+        families=_join(reading.families, frozenset(key.signal for key in snapshot.layout))
+        if track.snapshot is None or track.snapshot.layout != snapshot.layout
         else _join(reading.families, track.families),
         running=reading.levels.get(Level.RUNNING, 0.0),
         waiting=reading.levels.get(Level.WAITING, 0.0),
@@ -213,12 +203,8 @@ def merge_buckets(steps: Iterable[Step]) -> LatencySlice | None:
             continue
         starts.append(step.segment.start)
         ends.append(step.segment.end)
-        names = snapshot.plan.buckets
+        names = snapshot.layout.outline.buckets
         before = total.get(id(names))
         gains = step.buckets if before is None else array("d", map(add, before[1], step.buckets))
         total[id(names)] = (names, gains)
     return LatencySlice(min(starts), max(ends), tuple(total.values())) if total else None
-
-
-def total_of(deltas: array[float] | None, signal: Signal) -> float:
-    return deltas[SLOT[signal]] if deltas is not None else 0.0

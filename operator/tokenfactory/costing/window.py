@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import add
 
-from tokenfactory.costing.counters import SIGNALS, SLOT
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import Segment, Track
 from tokenfactory.costing.shares import Share
-from tokenfactory.model import AT_THE_END, TOKENS_COUNTED, Signal
+from tokenfactory.model import AT_THE_END, SIGNALS, SLOT, TOKENS_COUNTED, Signal
 
 FRESH_INTERVALS = 2.5
 
@@ -188,7 +186,5 @@ def _view_track(track: Track, span: Span) -> TrackView:
 def _add(signals: list[float], segment: Segment, fraction: float) -> None:
     if segment.deltas is None:
         return
-    if fraction == 1.0:
-        signals[:] = map(add, signals, segment.deltas)
-    else:
-        signals[:] = [a + b * fraction for a, b in zip(signals, segment.deltas, strict=True)]
+    for slot, gain in enumerate(segment.deltas):
+        signals[slot] += gain * fraction

@@ -54,6 +54,7 @@ from tokenfactory.model.fleet import (
     Replica,
     Role,
 )
+from tokenfactory.model.layouts import Bucket, Layout, Outline, SeriesKey, layout_of
 from tokenfactory.model.loads import LoadStep, ReplicaLoad, RoleLoad
 from tokenfactory.model.movement import Move, Mover, Part, Roles, Standing, explain_move
 from tokenfactory.model.prometheus import PROMETHEUS_ADVICE, PROMETHEUS_REACHABLE, PrometheusReason
@@ -66,11 +67,7 @@ from tokenfactory.model.readings import (
     Failure,
     FailureReason,
     GpuReading,
-    Histogram,
-    Level,
     Readings,
-    SeriesKey,
-    Signal,
     id_of,
     id_of_companion,
 )
@@ -106,6 +103,7 @@ from tokenfactory.model.requests import (
     TelemetryTerms,
     Terms,
 )
+from tokenfactory.model.signals import SIGNALS, SLOT, Histogram, Level, Signal
 from tokenfactory.model.verdict import (
     Condition,
     DenominatorState,
@@ -122,11 +120,14 @@ __all__ = [
     "EMPTY",
     "PROMETHEUS_ADVICE",
     "PROMETHEUS_REACHABLE",
+    "SIGNALS",
+    "SLOT",
     "TOKENS_COUNTED",
     "UNSET",
     "Account",
     "AlertmanagerTerms",
     "BoardFigures",
+    "Bucket",
     "Claim",
     "ClaimUse",
     "ClaimedDevice",
@@ -175,6 +176,7 @@ __all__ = [
     "Inspected",
     "InvalidPool",
     "LabelSelector",
+    "Layout",
     "Level",
     "LoadStep",
     "MetricsEndpoint",
@@ -189,6 +191,7 @@ __all__ = [
     "OptimizationName",
     "OptimizationRow",
     "OptimizationState",
+    "Outline",
     "OwnershipEntry",
     "Part",
     "Pod",
@@ -232,4 +235,5 @@ __all__ = [
     "explain_move",
     "id_of",
     "id_of_companion",
+    "layout_of",
 ]

@@ -8,7 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from tokenfactory.model.fleet import CompanionKind
-from tokenfactory.model.readings import EngineId, FailureReason, Signal
+from tokenfactory.model.readings import EngineId, FailureReason
+from tokenfactory.model.signals import Signal
 
 _NOTHING: Mapping[Signal, float] = MappingProxyType({})
 

@@ -13,8 +13,9 @@ from tokenfactory.model.companions import CompanionCheck, CompanionFigures
 from tokenfactory.model.fleet import EMPTY, EngineKind, Role
 from tokenfactory.model.loads import RoleLoad
 from tokenfactory.model.movement import Move, Standing
-from tokenfactory.model.readings import EngineId, FailureReason, Histogram, Signal
+from tokenfactory.model.readings import EngineId, FailureReason
 from tokenfactory.model.requests import CostBasis, PriceSource
+from tokenfactory.model.signals import Histogram, Signal
 
 UNSET: Missing = Missing(Absence.NOT_SCRAPED)
 

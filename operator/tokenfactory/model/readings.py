@@ -8,86 +8,25 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from tokenfactory.model.fleet import EMPTY, Companion, Engine, Pod
+from tokenfactory.model.layouts import Layout
+from tokenfactory.model.signals import Histogram, Level, Signal
 
 TOKENS_COUNTED = "tokens_counted"
 AT_THE_END = "at the end of a request"
 """The fact of a reading whose tokens jump when a request finishes: a short window sees them late."""
 
 
-class Signal(StrEnum):
-    """Counters of a serving engine under names of our own; telemetry maps every engine's names onto them.
-
-    OUTPUT_TOKENS are delivered tokens. SGLang and TensorRT-LLM add a request's tokens when it finishes
-    (`info["tokens_counted"]` is AT_THE_END then); STEP_OUTPUT_TOKENS are the same tokens as they are made,
-    with those of aborted requests and of recomputation, where an engine counts both ways. VERIFY_CALLS are
-    steps of speculation of which only the number is known: output tokens over them are the acceptance length.
-    """
-
-    PROMPT_TOKENS = "prompt_tokens"
-    CACHED_PROMPT_TOKENS = "cached_prompt_tokens"
-    OUTPUT_TOKENS = "output_tokens"
-    STEP_OUTPUT_TOKENS = "step_output_tokens"
-    COMPUTED_PROMPT_TOKENS = "computed_prompt_tokens"
-    REQUESTS = "requests"
-    PREEMPTIONS = "preemptions"
-    PREFILL_SECONDS = "prefill_seconds"
-    DECODE_SECONDS = "decode_seconds"
-    DRAFTS = "drafts"
-    DRAFT_TOKENS = "draft_tokens"
-    ACCEPTED_TOKENS = "accepted_tokens"
-    VERIFY_CALLS = "verify_calls"
-    OFFLOAD_STORED_BYTES = "offload_stored_bytes"
-    OFFLOAD_LOADED_BYTES = "offload_loaded_bytes"
-    OFFLOAD_STORED_TOKENS = "offload_stored_tokens"
-    OFFLOAD_LOADED_TOKENS = "offload_loaded_tokens"
-    OFFLOAD_STORED_BLOCKS = "offload_stored_blocks"
-    OFFLOAD_LOADED_BLOCKS = "offload_loaded_blocks"
-    OFFLOAD_HIT_TOKENS = "offload_hit_tokens"
-    EXTERNAL_HIT_TOKENS = "external_hit_tokens"
-    TRANSFERS = "transfers"
-    TRANSFER_FAILURES = "transfer_failures"
-    INTER_TOKEN_SECONDS = "inter_token_seconds"
-
-
-class Histogram(StrEnum):
-    """Latency histograms kept as cumulative buckets."""
-
-    TIME_TO_FIRST_TOKEN = "ttft"
-    INTER_TOKEN_LATENCY = "itl"
-    QUEUE = "queue"
-
-
-class Level(StrEnum):
-    """Gauges: the value at the moment of the scrape."""
-
-    RUNNING = "running"
-    WAITING = "waiting"
-    KV_CACHE_USAGE = "kv_cache_usage"
-    ACCEPTANCE_LENGTH = "acceptance_length"
-    TRANSFER_SPEED = "transfer_speed"
-    OFFLOAD_CAPACITY = "offload_capacity"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class SeriesKey:
-    """One series of one page. `rank` is the engine's data-parallel rank, `bound` the bucket's upper bound."""
-
-    signal: Signal | Histogram
-    rank: str = ""
-    bound: float | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReading:
     """One scraped page of one engine, in our own names.
 
-    `layout[i]` names `counters[i]`; layouts are shared between readings of the same shape.
+    `layout` names `counters`, one by one; it is shared between readings of the same shape.
     `families` are the signals whose family the page carries, even without a sample (declared, still zero).
     `info` holds short, allow-listed facts (`model`, `cache_dtype`, `kv_offloading_size` …).
     """
 
     at: float
-    layout: tuple[SeriesKey, ...]
+    layout: Layout
     counters: tuple[float, ...]
     levels: Mapping[Level, float]
     families: frozenset[Signal | Histogram]

@@ -20,6 +20,9 @@ from kubernetes.aio import client, config
 
 from tokenfactory.errors import Forbidden, TokenFactoryError, Unavailable
 
+CONNECTIONS = 8
+"""Two of them hold watches. One over TLS keeps 350 KiB of uvloop's and OpenSSL's buffers while it is open."""
+
 REQUEST_SECONDS = 30
 WATCH_SECONDS = 290
 SILENCE_SECONDS = 90
@@ -92,7 +95,7 @@ async def connect(kubeconfig: str, context: str) -> client.ApiClient:
             config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException as error:
         raise Unavailable(f"no kubeconfig and no ServiceAccount to connect with: {error}") from error
-    configuration.connection_pool_maxsize = 32
+    configuration.connection_pool_maxsize = CONNECTIONS
     api = client.ApiClient(configuration)
     api.user_agent = "tokenfactory-operator"
     return api

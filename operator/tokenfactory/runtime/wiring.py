@@ -252,8 +252,7 @@ async def _watch_resources(operator: Operator) -> None:
 async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
     registry = CollectorRegistry()
     metrics = OperatorMetrics(registry, version=version("tokenfactory-operator"))
-    kube = Kube(await connect(settings.kubeconfig, settings.context), metrics)
-    stack.push_async_callback(kube.close)
+    kube = await _connect(settings, metrics, stack)
     pods, nodes, desk = PodStore(), NodeStore(), Desk()
     identity = settings.identity or f"{socket.gethostname()}_{secrets.token_hex(4)}"
     sweeper = Sweeper(kube, desk, page_size=settings.page_size)
@@ -298,7 +297,12 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
         fetcher=fetcher,
         asker=asker,
         elector=(
-            Elector(kube, settings.lease_namespace, settings.lease_name, identity=identity)
+            Elector(
+                await _connect(settings, metrics, stack),
+                settings.lease_namespace,
+                settings.lease_name,
+                identity=identity,
+            )
             if settings.election == "lease"
             else None
         ),
@@ -306,6 +310,13 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> Operator:
         kopf_ready=asyncio.Event(),
         sweeper=sweeper,
     )
+
+
+async def _connect(settings: Settings, metrics: OperatorMetrics, stack: AsyncExitStack) -> Kube:
+    """A client with connections of its own. The elector has one: no burst of requests delays a Lease."""
+    kube = Kube(await connect(settings.kubeconfig, settings.context), metrics)
+    stack.push_async_callback(kube.close)
+    return kube
 
 
 def prometheus(settings: Settings) -> ClosingAsker:

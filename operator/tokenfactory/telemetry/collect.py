@@ -168,7 +168,7 @@ def _put_together(main: EngineReading, side: EngineReading, layouts: Layouts) ->
     own = [(key, value) for key, value in pairs if key.signal not in side.families]
     return replace(
         main,
-        layout=layouts.share((*(key for key, _ in own), *side.layout)),
+        layout=layouts.layout((*(key for key, _ in own), *side.layout)),
         counters=(*(value for _, value in own), *side.counters),
         families=main.families | side.families,
     )

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from tokenfactory.model import EngineReading, Failure, FailureReason, Level
-from tokenfactory.telemetry.exposition import PageRefused, Wanted, scan_columns
+from tokenfactory.telemetry.exposition import PageRefused, Wanted, scan_columns, scan_rows
 from tokenfactory.telemetry.families import System
 from tokenfactory.telemetry.layouts import Facts, Layouts, Plan
 from tokenfactory.telemetry.limits import ScanLimits
 from tokenfactory.telemetry.owners import FRONTS, begins_line, owner_of
 from tokenfactory.telemetry.plans import draw_plan
-from tokenfactory.telemetry.shapes import Columns, Labels
+from tokenfactory.telemetry.shapes import Labels
 
 COUNTER_LIMIT = 2.0**63
 STARTING = "the engine has counted nothing yet; it is probably still starting"
@@ -39,19 +39,23 @@ class EnginePage:
         is negative, NaN or infinite refuses the whole page.
         """
         try:
-            columns = scan_columns(page, self._wanted, limits)
-            return self._read(page, columns, at=at, layouts=layouts)
+            return self._read(page, at=at, layouts=layouts, limits=limits)
         except PageRefused as refused:
             return Failure(at=at, reason=refused.failure_reason, detail=refused.detail)
 
-    def _read(self, page: bytes, columns: Columns, *, at: float, layouts: Layouts) -> EngineReading | Failure:
-        system, (shape, values, loose) = self._system, columns
+    def _read(
+        self, page: bytes, *, at: float, layouts: Layouts, limits: ScanLimits
+    ) -> EngineReading | Failure:
+        system, wanted = self._system, self._wanted
+        shape, values, loose = scan_columns(page, wanted, limits)
         facts = _facts_of(loose, system)
         scales = system.scales(page, shape, facts)
         plan = layouts.plans.recall(
             (system.name, shape, scales),
-            cost=len(shape.rows) + 1,
-            make=lambda: draw_plan(shape.rows, shape.types, layouts, system=system, scales=scales),
+            cost=shape.width + 1,
+            make=lambda: draw_plan(
+                scan_rows(page, wanted, limits), shape.types, layouts, system=system, scales=scales
+            ),
         )
         if not (plan.counting and plan.layout) and (failure := self._refuse(page, plan)) is not None:
             return Failure(at=at, reason=failure[0], detail=failure[1])

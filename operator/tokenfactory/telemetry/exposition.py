@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from tokenfactory.model import FailureReason
 from tokenfactory.telemetry.limits import ScanLimits
-from tokenfactory.telemetry.shapes import Columns, Labels, Memory, Shape, one_of
+from tokenfactory.telemetry.shapes import Columns, Labels, Memory, Row, one_of, shape_of
 
 _NAME = rb"[a-zA-Z_:][a-zA-Z0-9_:]*+"
 _BLOB = rb'[^"}\n]*+(?:"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"[^"}\n]*+)*+'
@@ -127,10 +127,13 @@ class Wanted:
 
     def arrange(self, page: bytes, samples: tuple[Sample, ...]) -> Columns:
         """These samples of a page as columns."""
-        rows = tuple((name, () if name in self._loose else labels) for name, labels, _ in samples)
         types = self._types.intersection(_TYPE_LINE.findall(page)) if self._types else self._types
         loose = tuple(labels for name, labels, _ in samples if name in self._loose)
-        return Columns(Shape(rows, types), [sample.value for sample in samples], loose)
+        return Columns(shape_of(self.rows(samples), types), [sample.value for sample in samples], loose)
+
+    def rows(self, samples: tuple[Sample, ...]) -> tuple[Row, ...]:
+        """Names and labels of the samples, the labels of loose ones left out."""
+        return tuple((name, () if name in self._loose else labels) for name, labels, _ in samples)
 
     def _start_afresh(self, limits: ScanLimits) -> None:
         self._reader = _LabelReader(limits)
@@ -168,6 +171,14 @@ def scan_columns(page: bytes, wanted: Wanted, limits: ScanLimits) -> Columns:
     if cut is not None:
         memory.learn(cut, columns)
     return columns
+
+
+def scan_rows(page: bytes, wanted: Wanted, limits: ScanLimits) -> tuple[Row, ...]:
+    """The names and labels of the page's columns, read in full: asked for once per shape, so not kept.
+
+    Raises PageRefused.
+    """
+    return wanted.rows(scan(page, wanted, limits))
 
 
 def _collect(page: bytes, wanted: Wanted, limits: ScanLimits) -> list[Sample]:

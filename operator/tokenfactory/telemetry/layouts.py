@@ -1,4 +1,4 @@
-"""What readings of one shape have in common, worked out once and shared: layouts, plans and facts.
+"""What readings of one shape have in common, worked out once and shared: plans, their parts, and facts.
 
 Held by the collector and handed to the parsers; bounded, so that a page of ever new labels costs time
 but no memory.
@@ -6,18 +6,23 @@ but no memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from tokenfactory.model import Histogram, Level, SeriesKey, Signal
+from tokenfactory.model import Histogram, Layout, Level, SeriesKey, Signal, layout_of
+
+
+class Part(Hashable, Sized, Protocol):
+    """A frozen value of several items."""
+
 
 K = TypeVar("K", bound=Hashable)
+P = TypeVar("P", bound=Part)
 V = TypeVar("V")
 
 Facts = tuple[tuple[str, str], ...]
-Layout = tuple[SeriesKey, ...]
 Moves = tuple[tuple[int, int, float], ...]
 
 
@@ -71,23 +76,24 @@ class Plan:
 
 
 class Layouts:
-    """The collector's memory of page shapes, in units of samples (plans), series (layouts) and facts."""
+    """The collector's memory of page shapes, in units of samples (plans), items (their parts) and facts."""
 
-    __slots__ = ("_facts", "_layouts", "_moves", "plans")
+    __slots__ = ("_facts", "_parts", "plans")
 
     def __init__(self, *, capacity: int = 40_000) -> None:
         self.plans: Kept[Hashable, Plan] = Kept(capacity)
-        self._layouts: Kept[Layout, Layout] = Kept(capacity)
-        self._moves: Kept[Moves, Moves] = Kept(capacity // 8)
+        self._parts: Kept[Part, Any] = Kept(capacity)
         self._facts: Kept[Facts, Mapping[str, str]] = Kept(capacity // 8)
 
-    def share(self, layout: Layout) -> Layout:
-        """The layout equal to this one that other readings already hold."""
-        return self._layouts.recall(layout, cost=len(layout), make=lambda: layout)
+    def share(self, part: P) -> P:
+        """The part equal to this one that other plans hold: those of two models differ in names only."""
+        shared: P = self._parts.recall(part, cost=len(part), make=lambda: part)
+        return shared
 
-    def share_moves(self, moves: Moves) -> Moves:
-        """The moves equal to these that other plans hold: pages of two models differ in names only."""
-        return self._moves.recall(moves, cost=len(moves), make=lambda: moves)
+    def layout(self, keys: Iterable[SeriesKey]) -> Layout:
+        """The layout of these series, the same object for all readings that have it."""
+        layout = layout_of(keys)
+        return self.share(Layout(self.share(layout.outline), layout.ranks))
 
     def facts(self, facts: Facts) -> Mapping[str, str]:
         """The facts as a read-only mapping, one object for all engines that say the same."""

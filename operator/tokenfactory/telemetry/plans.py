@@ -52,13 +52,13 @@ def draw_plan(
         raise PageRefused(Refusal.TOO_MANY_SAMPLES, f"more than {RANK_LIMIT} engine ranks")
     signals = [family for family in families if isinstance(family, Signal)]
     keys |= {SeriesKey(signal, rank) for signal in signals for rank in counted}
-    layout = layouts.share(tuple(sorted(keys, key=_order)))
+    layout = layouts.layout(sorted(keys, key=_order))
     slots = {key: slot for slot, key in enumerate(layout)}
     return Plan(
         layout=layout,
-        moves=layouts.share_moves(tuple((place.sample, slots[place.key], place.factor) for place in places)),
-        levels=tuple(_place_levels(rows, system, chosen)),
-        families=families,
+        moves=layouts.share(tuple((place.sample, slots[place.key], place.factor) for place in places)),
+        levels=layouts.share(tuple(_place_levels(rows, system, chosen))),
+        families=layouts.share(families),
         model=_find_model(rows, system),
         counting=bool(carries) and system.required <= carries,
     )

@@ -15,35 +15,31 @@ from typing import NamedTuple
 Labels = tuple[tuple[str, str], ...]
 Row = tuple[str, Labels]
 _HEAD = rb"(?![a-zA-Z0-9_:])(?:\{[^\n#}]*+\} | )?"
-_CAPACITY = 100_000
+_CAPACITY = 4096
 _LOOSE_CAPACITY = 2048
 
 
-class Shape:
-    """The wanted samples of a page in its order, and which of the asked types it declares.
+class Shape(NamedTuple):
+    """What the wanted samples of a page are, in short: pages of one shape have the same, in the same order.
 
-    Equal when their contents are; the hash is taken once. The labels of a loose sample are left out.
+    `digest` tells shapes apart by all names and labels (those of loose samples left out), so that these need
+    not be kept; `names` and `types` are the wanted ones that are there, `width` is the number of samples.
     """
 
-    __slots__ = ("_hash", "names", "rows", "types")
+    digest: bytes
+    names: frozenset[str]
+    types: frozenset[bytes]
+    width: int
 
-    def __init__(self, rows: tuple[Row, ...], types: frozenset[bytes]) -> None:
-        self.rows = rows
-        self.types = types
-        self.names = frozenset(name for name, _ in rows)
-        self._hash = hash((rows, types))
 
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return isinstance(other, Shape) and self.types == other.types and self.rows == other.rows
+def shape_of(rows: tuple[Row, ...], types: frozenset[bytes]) -> Shape:
+    """The shape of a page with these samples and declared types."""
+    whole = repr((rows, sorted(types))).encode("utf-8", "surrogatepass")
+    return Shape(_digest(whole), frozenset(name for name, _ in rows), types, len(rows))
 
 
 class Columns(NamedTuple):
-    """A page's shape and its values, one for each row; `loose` has the labels of its loose samples."""
+    """A page's shape and its values, one for each sample; `loose` has the labels of its loose samples."""
 
     shape: Shape
     values: Sequence[float]
@@ -78,7 +74,6 @@ class Memory:
         )
         self._shapes: dict[bytes, Shape] = {}
         self._loose: dict[bytes, tuple[Labels, ...]] = {}
-        self._held = 0
 
     def cut(self, found: Sequence[tuple[bytes, ...]]) -> Cut | None:
         """The lines that matter, cut before their values; None for a page that is not for remembering."""
@@ -91,12 +86,13 @@ class Memory:
             values = [float(text) for text in texts if text]
         except ValueError:
             return None
-        return Cut(_digest(heads), _digest(filter(None, loose)), values) if values else None
+        rigid, others = b"\n".join(heads), b"\n".join(filter(None, loose))
+        return Cut(_digest(rigid), _digest(others), values) if values else None
 
     def recall(self, cut: Cut) -> Columns | None:
         """The page's columns, when a page of its shape was learned."""
         shape, loose = self._shapes.get(cut.digest), self._loose.get(cut.loose)
-        if shape is None or loose is None or len(shape.rows) != len(cut.values):
+        if shape is None or loose is None or shape.width != len(cut.values):
             return None
         return Columns(shape, cut.values, loose)
 
@@ -104,19 +100,24 @@ class Memory:
         """Remembers a page that was read in full, if cutting it gave the very same values."""
         if not _same(cut.values, columns.values):
             return
-        size = len(columns.shape.rows) + 1
-        if self._held + size > _CAPACITY:
+        if len(self._shapes) >= _CAPACITY:
             self._shapes.clear()
-            self._held = 0
         if len(self._loose) >= _LOOSE_CAPACITY:
             self._loose.clear()
-        self._held += size if cut.digest not in self._shapes else 0
-        self._shapes[cut.digest] = columns.shape
+        self._shapes[cut.digest] = self._share(columns.shape)
         self._loose[cut.loose] = columns.loose
 
+    def _share(self, shape: Shape) -> Shape:
+        """The shape with the sets of one that was kept before: those of two models differ in labels only."""
+        last = next(reversed(self._shapes.values()), shape)
+        return shape._replace(
+            names=last.names if last.names == shape.names else shape.names,
+            types=last.types if last.types == shape.types else shape.types,
+        )
 
-def _digest(lines: Iterable[bytes]) -> bytes:
-    return blake2b(b"\n".join(lines), digest_size=16).digest()
+
+def _digest(text: bytes) -> bytes:
+    return blake2b(text, digest_size=16).digest()
 
 
 def _same(some: Sequence[float], others: Sequence[float]) -> bool:

@@ -35,6 +35,7 @@ from tokenfactory.model import (
     Signal,
     TelemetryTerms,
     Terms,
+    layout_of,
 )
 
 POOL = Pool(key=PoolKey("serving", "r1"), uid="u", generation=1, price_per_gpu_hour=Decimal("2"))
@@ -53,7 +54,8 @@ SIGNALS = (
     Signal.PREFILL_SECONDS,
     Signal.DECODE_SECONDS,
 )
-LAYOUT = tuple(SeriesKey(signal, rank) for signal in SIGNALS for rank in ("0", "1"))
+KEYS = tuple(SeriesKey(signal, rank) for signal in SIGNALS for rank in ("0", "1"))
+LAYOUT = layout_of(KEYS)
 FAMILIES = frozenset(SIGNALS)
 
 
@@ -115,13 +117,13 @@ class SimPod:
 
 def reading(pod: SimPod, t: float) -> EngineReading:
     running = (pod.decoding if pod.running is None else pod.running) if pod.up(t) else 0.0
-    whole = (*LAYOUT, *(SeriesKey(signal, "0") for signal, _ in pod.more)) if pod.more else LAYOUT
+    whole = (*KEYS, *(SeriesKey(signal, "0") for signal, _ in pod.more))
     families = pod.families | {signal for signal, _ in pod.more}
     keep = [i for i, key in enumerate(whole) if key.signal in families]
     values = pod.counted(t)
     return EngineReading(
         at=t,
-        layout=LAYOUT if len(keep) == len(LAYOUT) == len(whole) else tuple(whole[i] for i in keep),
+        layout=LAYOUT if len(keep) == len(LAYOUT) == len(whole) else layout_of(whole[i] for i in keep),
         counters=tuple(values[i] for i in keep),
         levels={Level.RUNNING: running, Level.WAITING: pod.waiting},
         families=families,

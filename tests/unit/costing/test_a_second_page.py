@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from tokenfactory.costing.counters import SLOT, carry_over, count_since, take_snapshot
-from tokenfactory.model import EngineReading, SeriesKey, Signal
+from tokenfactory.costing.counters import carry_over, count_since, take_snapshot
+from tokenfactory.model import SLOT, EngineReading, SeriesKey, Signal, layout_of
 
 OUTPUT, HITS = SeriesKey(Signal.OUTPUT_TOKENS, "m"), SeriesKey(Signal.OFFLOAD_HIT_TOKENS)
 
@@ -14,7 +14,7 @@ def page(**values: float) -> EngineReading:
     keys = {"output": OUTPUT, "hits": HITS}
     return EngineReading(
         at=0.0,
-        layout=tuple(keys[name] for name in values),
+        layout=layout_of(keys[name] for name in values),
         counters=tuple(values.values()),
         levels=MappingProxyType({}),
         families=frozenset(keys[name].signal for name in values),

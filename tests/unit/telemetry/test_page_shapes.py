@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenfactory.telemetry.exposition import PageRefused, Wanted, scan, scan_columns
+from tokenfactory.telemetry.exposition import PageRefused, Wanted, scan, scan_columns, scan_rows
 from tokenfactory.telemetry.limits import ScanLimits
 
 LIMITS = ScanLimits()
@@ -28,7 +28,8 @@ def answer(page: str, wanted: Wanted, limits: ScanLimits = LIMITS) -> object:
         columns = scan_columns(page.encode(), wanted, limits)
     except PageRefused as refused:
         return refused.reason
-    return columns.shape.rows, columns.shape.types, list(map(repr, columns.values)), columns.loose
+    rows = scan_rows(page.encode(), wanted, limits)
+    return columns.shape, rows, list(map(repr, columns.values)), columns.loose
 
 
 NEXT = {
@@ -98,6 +99,17 @@ def test_pages_of_one_shape_share_it() -> None:
     assert len(shapes) == 1
 
 
+def test_shapes_differ_where_a_name_a_label_a_declared_type_or_the_order_does() -> None:
+    differing = [
+        FIRST,
+        *(NEXT[name] for name in ("one series more", "one series less", "another name", "no labels")),
+        *(NEXT[name] for name in ("another declared type", "another series in place of one")),
+        FIRST.replace('x="1"', 'x="3"').replace('x="2"', 'x="1"').replace('x="3"', 'x="2"'),
+    ]
+    shapes = {scan_columns(page.encode(), fresh(), LIMITS).shape.digest for page in differing}
+    assert len(shapes) == len(differing)
+
+
 LINES = st.sampled_from(
     [*FIRST.splitlines(), "vllm:a 1", "vllm:a 1 1", ' vllm:a{x="9"} 1', 'b_bucket{le="+Inf"} 1 # {} 1', "x{"]
 )
@@ -120,6 +132,5 @@ def test_a_captured_page_gives_the_same_samples_the_second_time(capture: Path) -
     wanted = Wanted(NAMES | {"vllm:generation_tokens_total", "vllm:time_to_first_token_seconds_bucket"})
     expected = scan(page, wanted, LIMITS)
     for _ in range(2):
-        columns = scan_columns(page, wanted, LIMITS)
-        rows = [(*row, value) for row, value in zip(columns.shape.rows, columns.values, strict=True)]
-        assert rows == list(expected)
+        columns, rows = scan_columns(page, wanted, LIMITS), scan_rows(page, wanted, LIMITS)
+        assert [(*row, value) for row, value in zip(rows, columns.values, strict=True)] == list(expected)

@@ -11,9 +11,9 @@ import pytest
 
 from tests.unit.costing.synthetic import FAMILIES, T0, Sim, SimPod, served
 from tokenfactory.api.poolstatus import Cost
-from tokenfactory.costing.counters import SLOT, Snapshot, count_since, take_snapshot
+from tokenfactory.costing.counters import Snapshot, count_since, take_snapshot
 from tokenfactory.measure import Known, Measure
-from tokenfactory.model import CostBasis, Economics, EngineReading, Role, Signal, Tokens
+from tokenfactory.model import SLOT, CostBasis, Economics, EngineReading, Role, Signal, Tokens
 from tokenfactory.publishing.families import GAUGES
 from tokenfactory.publishing.samples import BASES
 from tokenfactory.telemetry import sglang, trtllm, vllm
