@@ -13,6 +13,7 @@ from tokenfactory.model import TOKENS_COUNTED, Histogram, Level, Signal
 from tokenfactory.telemetry.dynamofrontend import DYNAMO_FRONTEND
 from tokenfactory.telemetry.families import ABSENT, System, Term
 from tokenfactory.telemetry.kvbm import KVBM
+from tokenfactory.telemetry.lmcacheserver import LMCACHE_SERVER
 from tokenfactory.telemetry.nim import NIM
 from tokenfactory.telemetry.sglang import SGLANG
 from tokenfactory.telemetry.trtllm import TRTLLM
@@ -39,11 +40,11 @@ A page is an engine's by what its lines begin with, whatever the image is called
 the engine's port is the failure `OtherSystem`. Dynamo's workers pass their engine's families on; frontends
 and routers repeat what their workers count and are never counted: Dynamo's frontend is read beside them, for
 the latency that clients see and a comparison of output ([cost model](../cost-model.md) §3). LMCache's and
-KVBM's families are read on the page of the engine that they work for, KVBM's on its own port (6880), too,
-where `DYN_KVBM_METRICS` says so. TensorRT-LLM's `/metrics` and `/perf_metrics` are never asked for: reading
-empties them.
+KVBM's families are read on the page of the engine that they work for; KVBM's on its own port (6880), too,
+where `DYN_KVBM_METRICS` says so; LMCache's server has a page of its own. TensorRT-LLM's `/metrics` and
+`/perf_metrics` are never asked for: reading empties them.
 """
-SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM, DYNAMO_FRONTEND)
+SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM, DYNAMO_FRONTEND, LMCACHE_SERVER)
 MEANINGS: dict[Signal | Histogram | Level, str] = {
     Signal.PROMPT_TOKENS: "prompt tokens, cached ones too",
     Signal.CACHED_PROMPT_TOKENS: "cached prompt tokens",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenfactory.model import EngineReading, SeriesKey
-from tokenfactory.telemetry import dynamofrontend, sglang, trtllm, vllm
+from tokenfactory.telemetry import dynamofrontend, lmcacheserver, sglang, trtllm, vllm
 from tokenfactory.telemetry.layouts import Layouts
 from tokenfactory.telemetry.systems import EngineParser
 
@@ -19,6 +19,7 @@ PAGES: dict[str, tuple[EngineParser, Path]] = {
     "vLLM": (vllm.parse, CAPTURES / "vllm-0.32.0" / "b-ngram-effective" / "metrics-after.prom"),
     "SGLang": (sglang.parse, CAPTURES / "engines" / "sglang" / "0.5.23-hicache-effective" / "t60.prom"),
     "TensorRT-LLM": (trtllm.parse, CAPTURES / "engines" / "trtllm" / "mtp-effective" / "t60.prom"),
+    "LMCache's server": (lmcacheserver.parse, CAPTURES / "engines" / "lmcache" / "server" / "t60.prom"),
     "Dynamo's frontend": (
         dynamofrontend.parse,
         CAPTURES / "engines" / "dynamo" / "agg-round-robin-2workers" / "frontend" / "t60.prom",

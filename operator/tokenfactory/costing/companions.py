@@ -107,6 +107,7 @@ def _figure(
         id=own,
         kind=item.kind,
         pod=item.pod.name,
+        node=item.pod.node_name,
         fresh=part is not None and is_fresh(part.track, now=now, interval=interval),
         failure=result.reason if isinstance(result, Failure) else None,
         why_not=item.why_not,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 from tokenfactory.discovery.programs import repository_of, split
 from tokenfactory.model import (
@@ -22,7 +23,14 @@ from tokenfactory.model import (
     Replica,
 )
 
-MODULES = frozenset({"dynamo.frontend"})
+MODULES = frozenset(
+    {
+        "dynamo.frontend",
+        "lmcache.v1.multiprocess.server",
+        "lmcache.v1.multiprocess.http_server",
+    }
+)
+COMMANDS = frozenset({("lmcache", "server")})
 IMAGES = ("dynamo-frontend",)
 MOST = 256
 
@@ -35,8 +43,8 @@ TOO_MANY = f"more than {MOST} are selected"
 
 def may_accompany(container: Container) -> bool:
     """Whether a word of the command, or the image, names a program that is read beside the engines."""
-    words = {word.rsplit("/", 1)[-1] for word in split(container.command + container.args)}
-    if words & MODULES:
+    words = [word.rsplit("/", 1)[-1] for word in split(container.command + container.args)]
+    if not MODULES.isdisjoint(words) or not COMMANDS.isdisjoint(pairwise(words)):
         return True
     return not container.command and repository_of(container.image).rsplit("/", 1)[-1].startswith(IMAGES)
 
@@ -54,8 +62,8 @@ def accompany(replica: Replica, engine: Engine, told: Inspected, *, host_network
         return None
     pod, page = replica.pod, told.metrics
     found = Companion(kind=told.companion, pod=pod, container=engine.container)
-    if page.port is None or page.state is not MetricsState.ON:
-        return replace(found, why_not=NO_PORT)
+    if page.port is None or page.state is MetricsState.OFF:
+        return replace(found, why_not=page.fix or NO_PORT)
     if replica.on_node and not host_network:
         return replace(found, why_not=ON_THE_HOST)
     if pod.phase != "Running":
@@ -63,7 +71,7 @@ def accompany(replica: Replica, engine: Engine, told: Inspected, *, host_network
     if not pod.ip:
         return replace(found, why_not=NO_ADDRESS)
     endpoint = Endpoint(pod.ip, page.port, page.path, pod.namespace, node_network=replica.on_node)
-    return replace(found, endpoint=endpoint)
+    return replace(found, endpoint=endpoint, why_not=page.fix)
 
 
 def join(fleet: Fleet, found: Iterable[Companion]) -> Fleet:

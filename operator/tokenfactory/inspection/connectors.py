@@ -38,6 +38,8 @@ TRANSFER = frozenset(
     }
 )
 LMCACHE = frozenset({"LMCacheConnector", "LMCacheConnectorV1", "LMCacheMPConnector"})
+LMCACHE_SERVER = "LMCacheMPConnector"
+"""Its blocks are kept by a server of LMCache's own."""
 FAKE = "DecodeBenchConnector"
 TEST_ONLY = frozenset({FAKE, "ExampleConnector", "SharedStorageConnector"})
 KNOWN = OFFLOAD | TRANSFER | TEST_ONLY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tokenfactory.inspection.command import Command
@@ -12,6 +13,7 @@ from tokenfactory.inspection.connectors import (
     FAKE,
     KNOWN,
     LMCACHE,
+    LMCACHE_SERVER,
     OFFLOAD,
     OWN_MEMORY,
     ROLES,
@@ -23,7 +25,7 @@ from tokenfactory.inspection.connectors import (
 from tokenfactory.inspection.flags import Broken
 from tokenfactory.inspection.values import FROM_A_VARIABLE, broken_value
 from tokenfactory.inspection.variables import UNKNOWN
-from tokenfactory.model import Declaration, DeclarationState, OptimizationName
+from tokenfactory.model import BY_SERVER, Declaration, DeclarationState, OptimizationName
 
 SIZE = "--kv-offloading-size"
 SIZE_KEYS = ("cpu_bytes_to_use", "num_cpu_blocks", "host_pool_gib")
@@ -151,7 +153,10 @@ def _by_connector(command: Command, store: Connector) -> Declaration:
         return _offloading(DeclarationState.INVALID, "LMCACHE_LOCAL_CPU", NO_TIER)
     if store.name in OWN_MEMORY and _never_reused(command):
         return _offloading(DeclarationState.INVALID, CONFIG, NEVER_REUSED)
-    return _offloading(DeclarationState.DECLARED, CONFIG, "a connector stores KV blocks")
+    method = BY_SERVER if store.name == LMCACHE_SERVER else ""
+    return replace(
+        _offloading(DeclarationState.DECLARED, CONFIG, "a connector stores KV blocks"), method=method
+    )
 
 
 def _keeps_nothing(command: Command) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tokenfactory.judgement.stores import Store
 from tokenfactory.model import (
     Declaration,
     DeclarationState,
@@ -32,7 +33,8 @@ class Exhibit:
     """One engine and one requirement. `evidence` is None when costing knows nothing of the engine.
 
     `awaited`: it has a page that can be read, so a page never read is only not read yet. `page_fix` says
-    what adds the families that its page is known to lack.
+    what adds the families that its page is known to lack. `store` is what the server counted that keeps its
+    blocks, where it has one that was read.
     """
 
     requirement: Requirement
@@ -44,6 +46,7 @@ class Exhibit:
     why_not: str = ""
     page_fix: str = ""
     awaited: bool = False
+    store: Store | None = None
 
     @property
     def said(self) -> bool:

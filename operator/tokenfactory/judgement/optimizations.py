@@ -14,6 +14,7 @@ from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.exhibits import OBSERVED_DIGITS, Exhibit, Proof
 from tokenfactory.judgement.proofs import prove
 from tokenfactory.judgement.simulation import Sample, is_simulated, sample_acceptance
+from tokenfactory.judgement.stores import find_stores
 from tokenfactory.model import (
     Declaration,
     DeclarationState,
@@ -150,6 +151,8 @@ def _steady_one(row: OptimizationRow, mark: Mark | None, *, now: float, window: 
 def _collect(evidence: Evidence, requirement: Requirement) -> list[tuple[EngineId, Exhibit]]:
     replicas = {replica.pod.uid: replica for replica in evidence.fleet.replicas}
     seen = {item.id: item for item in evidence.economics.evidence}
+    offloading = requirement.name is OptimizationName.KV_CACHE_OFFLOADING
+    stores = find_stores(evidence) if offloading else {}
     pairs = []
     for item in evidence.inspected:
         if item.role not in _APPLICABLE[requirement.name]:
@@ -167,6 +170,7 @@ def _collect(evidence: Evidence, requirement: Requirement) -> list[tuple[EngineI
             why_not=engine.why_not if engine else "",
             page_fix=item.metrics.fix if item.metrics.state is MetricsState.PARTIAL else "",
             awaited=engine is not None and engine.endpoint is not None and engine.problem is None,
+            store=stores.get(engine_id),
         )
         pairs.append((engine_id, exhibit))
     return sorted(pairs, key=lambda pair: pair[0])

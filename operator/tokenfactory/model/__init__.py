@@ -25,6 +25,7 @@ from tokenfactory.model.economics import (
     Tokens,
 )
 from tokenfactory.model.fleet import (
+    BY_SERVER,
     EMPTY,
     Claim,
     ClaimedDevice,
@@ -117,6 +118,7 @@ from tokenfactory.model.verdict import (
 
 __all__ = [
     "AT_THE_END",
+    "BY_SERVER",
     "EMPTY",
     "PROMETHEUS_ADVICE",
     "PROMETHEUS_REACHABLE",

@@ -19,12 +19,14 @@ class CompanionFigures:
     """One companion over the window. `gained` has an entry for every counter that its page carries.
 
     `fresh`: it was read within two and a half scrape intervals; `failure` is why the last scrape gave
-    nothing, `why_not` why there is none. `models` are those that the page counts apart.
+    nothing, `why_not` why there is none or what may be in its way. `models` are those that the page counts
+    apart.
     """
 
     id: EngineId
     kind: CompanionKind
     pod: str
+    node: str
     fresh: bool
     seconds: float = 0.0
     gained: Mapping[Signal, float] = field(default_factory=lambda: _NOTHING)

@@ -171,6 +171,7 @@ class CompanionKind(StrEnum):
     """What runs beside the engines, executes no model, and has a page that tells what theirs can't."""
 
     DYNAMO_FRONTEND = "dynamo-frontend"
+    CACHE_SERVER = "lmcache-server"
 
 
 class Role(StrEnum):
@@ -240,7 +241,7 @@ class Replica:
 class Companion:
     """A frontend or the like in a pod of the pool: no engine, no replica, and its tokens are never added.
 
-    `endpoint` is None when its page can't be reached; `why_not` says why.
+    `endpoint` is None when its page can't be reached; `why_not` says why, or what may be in its way.
     """
 
     kind: CompanionKind
@@ -297,6 +298,10 @@ class DeclarationState(StrEnum):
     INVALID = "invalid"
     SIMULATED = "simulated"
     NOT_DECLARED = "not-declared"
+
+
+BY_SERVER = "lmcache-mp"
+"""The method of offloading to LMCache's own server: its page counts what the engine's can't."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

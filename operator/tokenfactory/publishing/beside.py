@@ -12,6 +12,9 @@ NAMES = {
     Signal.PROMPT_TOKENS: "inputTokens",
     Signal.CACHED_PROMPT_TOKENS: "cachedInputTokens",
     Signal.OUTPUT_TOKENS: "outputTokens",
+    Signal.OFFLOAD_HIT_TOKENS: "tokensFound",
+    Signal.OFFLOAD_STORED_BLOCKS: "chunksStored",
+    Signal.OFFLOAD_LOADED_BLOCKS: "chunksLoaded",
 }
 NOT_READ = "not read yet"
 
@@ -23,7 +26,7 @@ def list_beside(economics: Economics) -> list[dict[str, Any]]:
 
 def _row(item: CompanionFigures) -> dict[str, Any]:
     failed = item.failure.value if item.failure else ""
-    why = item.why_not or failed or ("" if item.fresh else NOT_READ)
+    why = "" if item.fresh else item.why_not or failed or NOT_READ
     counted = {NAMES[signal]: plain(value) for signal, value in item.gained.items() if signal in NAMES}
     return present(
         {

@@ -45,6 +45,7 @@ DYNAMO_FRONTEND = System(
     required=frozenset({Signal.OUTPUT_TOKENS}),
     zeros=frozenset({Signal.OUTPUT_TOKENS, Signal.PROMPT_TOKENS, Signal.REQUESTS}),
     lazy=(b"dynamo_frontend_",),
+    signs=("dynamo_frontend_disconnected_clients",),
     advice="the page has no dynamo_frontend_ metrics: remove DYN_METRICS_PREFIX",
 )
 

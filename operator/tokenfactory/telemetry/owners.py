@@ -20,6 +20,7 @@ OWNERS: Mapping[bytes, str] = MappingProxyType(
         b"sgl_router_": "an SGLang router",
         b"smg_": "an SGLang router",
         b"kvbm_": "KVBM",
+        b"lmcache_mp_": "LMCache's server",
         b"lmcache": "LMCache",
         b"DCGM_FI_": "dcgm-exporter",
         b"lmdeploy:": "LMDeploy",

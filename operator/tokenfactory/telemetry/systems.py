@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from tokenfactory.model import CompanionKind, EngineKind, EngineReading, Failure
-from tokenfactory.telemetry import dynamo, dynamofrontend, nim, sglang, trtllm, vllm
+from tokenfactory.telemetry import dynamo, dynamofrontend, lmcacheserver, nim, sglang, trtllm, vllm
 from tokenfactory.telemetry.layouts import Layouts
 
 DYNAMO = "dynamo"
@@ -37,6 +37,7 @@ _IN_DYNAMO: Mapping[EngineKind, EngineParser] = MappingProxyType(
 _BESIDE: Mapping[CompanionKind, EngineParser] = MappingProxyType(
     {
         CompanionKind.DYNAMO_FRONTEND: dynamofrontend.parse,
+        CompanionKind.CACHE_SERVER: lmcacheserver.parse,
     }
 )
 

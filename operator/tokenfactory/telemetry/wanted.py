@@ -6,12 +6,24 @@ from tokenfactory.telemetry import dcgm
 from tokenfactory.telemetry.dynamo import SGLANG_WORKER, TRTLLM_WORKER, VLLM_WORKER
 from tokenfactory.telemetry.dynamofrontend import DYNAMO_FRONTEND
 from tokenfactory.telemetry.kvbm import KVBM
+from tokenfactory.telemetry.lmcacheserver import LMCACHE_SERVER
 from tokenfactory.telemetry.nim import NIM
 from tokenfactory.telemetry.sglang import SGLANG
 from tokenfactory.telemetry.trtllm import TRTLLM
 from tokenfactory.telemetry.vllm import VLLM
 
-SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM, VLLM_WORKER, SGLANG_WORKER, TRTLLM_WORKER, DYNAMO_FRONTEND)
+SYSTEMS = (
+    VLLM,
+    SGLANG,
+    TRTLLM,
+    NIM,
+    KVBM,
+    VLLM_WORKER,
+    SGLANG_WORKER,
+    TRTLLM_WORKER,
+    DYNAMO_FRONTEND,
+    LMCACHE_SERVER,
+)
 """Every system whose page is read."""
 
 ENGINE_NAMES: frozenset[str] = frozenset().union(*(system.asked_names for system in SYSTEMS))

@@ -1,4 +1,7 @@
-"""Dynamo's frontend through the whole line: read beside the workers, compared with them, never added."""
+"""Pages beside the engines through the whole line: read, compared with them, evidence, never added.
+
+Dynamo's frontend for latency and a cross-check; LMCache's server for offloading.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.golden.replay.test_captured_engines import ENGINES, SECONDS, pages_of, pod_of
+from tests.golden.replay.test_captured_engines import ENGINES, SECONDS, pages_of, pod_of, row_of
 from tests.golden.replay.test_captured_engines import Server as Engine
 from tokenfactory.runtime.files import Frame, SavedPage
 from tokenfactory.runtime.offline import Replay
@@ -58,8 +61,10 @@ def frontend(pages: Pages = FRONTEND, *, name: str = "frontend") -> Engine:
     return Engine(name, "python3 -m dynamo.frontend --http-port 8000", pages, 0, 8000)
 
 
-def look(*servers: Engine, frames: int = 2) -> Seen:
+def look(*servers: Engine, frames: int = 2, nodes: tuple[str, ...] = ()) -> Seen:
     objects = [pod_of(at, server) for at, server in enumerate(servers)]
+    for body, node in zip(objects, nodes, strict=False):
+        body["spec"]["nodeName"] = node
     shown = [
         Frame(
             1000.0 + SECONDS * moment,
@@ -212,3 +217,78 @@ def test_a_pool_without_a_frontend_says_nothing_of_one() -> None:
     seen = look(*PAIR)
     assert seen.explained["beside"] == []
     assert seen.explained["frontends"] == "not-compared"
+
+
+STORE = pages_of(ENGINES / "lmcache" / "server")
+FOUND = 153_600
+KV = "KVCacheOffloading"
+CONNECTOR = '{"kv_connector":"LMCacheMPConnector","kv_role":"kv_both"}'
+
+
+def offloading(name: str = "engine-0", *, hits: int | None = None, prompts: int = 512_000) -> Engine:
+    """A vLLM that keeps its blocks in LMCache's server; its own page has its connector's hits at most."""
+    page = b"vllm:prompt_tokens_total %d\nvllm:generation_tokens_total %d\n"
+    own = b"" if hits is None else b"vllm:external_prefix_cache_hits_total %d\n"
+    before = page % (5, 5) + (own % 0 if own else b"")
+    after = page % (5 + prompts, 20_005) + (own % (hits or 0) if own else b"")
+    return Engine(name, f"vllm serve m --kv-transfer-config '{CONNECTOR}'", (before, after), 1, 8000)
+
+
+def store(pages: Pages = STORE) -> Engine:
+    command = "lmcache server --l1-size-gb 60 --eviction-policy LRU --http-host 0.0.0.0"
+    return Engine("lmcache-abc", command, pages, 0, 8080)
+
+
+def without(family: bytes, page: bytes) -> bytes:
+    return b"".join(line for line in page.splitlines(keepends=True) if family not in line)
+
+
+def test_what_an_engine_can_not_count_the_cache_server_of_its_node_proves() -> None:
+    alone, both = look(offloading()), look(offloading(), store())
+    assert row_of(alone.status, KV)["state"] == "Unverifiable"
+    row = row_of(both.status, KV)
+    assert (row["state"], row["replicas"]) == ("Active", "1/1")
+    assert row["observed"] == "hitShare=0.3"
+    assert "cache server" in row["evidence"]
+    assert pytest.approx(FOUND / 512_000) == 0.3
+
+
+def test_a_cache_server_is_no_engine_holds_no_gpu_and_adds_no_token() -> None:
+    alone, both = look(offloading()), look(offloading(), store())
+    for name in ("cost", "gpus", "throughput", "serving"):
+        assert both.status[name] == alone.status[name]
+    assert both.explained["pods"] == alone.explained["pods"]
+    (row,) = both.explained["beside"]
+    assert row["counted"] == {
+        "chunksLoaded": "600.0",
+        "chunksStored": "1000.0",
+        "tokensFound": f"{FOUND}.0",
+    }
+
+
+def test_blocks_that_a_cache_server_keeps_and_nobody_takes_back_are_ineffective() -> None:
+    pages = tuple(without(b"lookup_hit", without(b"chunks_loaded", page)) for page in STORE)
+    row = row_of(look(offloading(), store((pages[0], pages[1]))).status, KV)
+    assert row["state"] == "Ineffective"
+    assert "never loaded" in row["evidence"]
+
+
+def test_an_engine_that_took_nothing_itself_is_not_proven_by_its_neighbours_use_of_the_server() -> None:
+    row = row_of(look(offloading(hits=40_000), offloading("engine-1", hits=0), store()).status, KV)
+    assert (row["state"], row["replicas"]) == ("Partial", "1/2")
+
+
+def test_a_cache_server_of_another_node_proves_nothing_here() -> None:
+    seen = look(offloading(), store(), nodes=("node-a", "node-b"))
+    assert row_of(seen.status, KV)["state"] == "Unverifiable"
+
+
+def test_a_cache_server_that_is_not_read_leaves_the_engine_to_its_own_page() -> None:
+    assert row_of(look(offloading(), store((b"", b""))).status, KV)["state"] == "Unverifiable"
+    assert row_of(look(offloading(hits=40_000), store((b"", b""))).status, KV)["state"] == "Active"
+
+
+def test_an_engine_that_was_not_told_to_use_the_server_is_not_proven_by_it() -> None:
+    page = b"vllm:prompt_tokens_total %d\nvllm:generation_tokens_total %d\n"
+    plain = Engine("engine-0", "vllm serve m", (page % (5, 5), page % (512_005, 20_005)), 1, 8000)
+    assert row_of(look(plain, store()).status, KV)["state"] == "Missing"

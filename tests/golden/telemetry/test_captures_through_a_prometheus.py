@@ -13,7 +13,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfactory.model import EngineReading, ExporterReading, Failure
-from tokenfactory.telemetry import dcgm, dynamo, dynamofrontend, kvbm, sglang, trtllm, vllm
+from tokenfactory.telemetry import (
+    dcgm,
+    dynamo,
+    dynamofrontend,
+    kvbm,
+    lmcacheserver,
+    sglang,
+    trtllm,
+    vllm,
+)
 from tokenfactory.telemetry.layouts import Layouts
 from tokenfactory.telemetry.rebuild import rebuild
 from tokenfactory.telemetry.wanted import ENGINE_NAMES, EXPORTER_NAMES
@@ -32,7 +41,8 @@ PARSERS = {
     "sglang": sglang.parse,
     "trtllm": trtllm.parse,
     "kvbm": kvbm.parse,
-    "lmcache": vllm.parse,
+    "lmcache/effective": vllm.parse,
+    "lmcache/server": lmcacheserver.parse,
     "dynamo": dynamo.parse_vllm,
 }
 ENGINES = [

@@ -8,7 +8,7 @@ import pytest
 
 from tests.golden.telemetry.test_engine_captures import total
 from tokenfactory.model import EngineReading, Failure, FailureReason, Signal
-from tokenfactory.telemetry import dynamo, dynamofrontend, kvbm, vllm
+from tokenfactory.telemetry import dynamo, dynamofrontend, kvbm, lmcacheserver, vllm
 from tokenfactory.telemetry.exposition import Wanted, scan
 from tokenfactory.telemetry.layouts import Layouts
 from tokenfactory.telemetry.limits import ScanLimits
@@ -104,6 +104,28 @@ def test_lmcache_counts_hits_and_stores_in_tokens_on_the_page_of_its_engine() ->
     before, after = (vllm.parse(VLLM + page, at=1.0, layouts=Layouts()) for page in pages)
     assert gained(before, after, S.OFFLOAD_HIT_TOKENS) == 144384
     assert gained(before, after, S.OFFLOAD_STORED_TOKENS) == 245248
+
+
+def test_lmcaches_own_server_counts_tokens_found_and_chunks_in_and_out() -> None:
+    pages = [(CAPTURES / "engines/lmcache/server" / f"{at}.prom").read_bytes() for at in ("t0", "t60")]
+    before, after = (lmcacheserver.parse(page, at=1.0, layouts=Layouts()) for page in pages)
+    assert gained(before, after, S.OFFLOAD_HIT_TOKENS) == 153600
+    assert gained(before, after, S.OFFLOAD_STORED_BLOCKS) == 1000
+    assert gained(before, after, S.OFFLOAD_LOADED_BLOCKS) == 600
+
+
+def test_lmcaches_server_has_no_page_of_its_own_before_the_first_request() -> None:
+    page = b"# TYPE target_info gauge\ntarget_info 1\n"
+    failure = lmcacheserver.parse(page, at=1.0, layouts=Layouts())
+    assert isinstance(failure, Failure)
+    assert failure.reason is FailureReason.NO_ENGINE_METRICS
+
+
+def test_the_page_of_lmcaches_server_is_no_engines() -> None:
+    page = (CAPTURES / "engines/lmcache/server/t60.prom").read_bytes()
+    failure = vllm.parse(page, at=1.0, layouts=Layouts())
+    assert isinstance(failure, Failure)
+    assert failure.reason is FailureReason.OTHER_SYSTEM
 
 
 def test_kvbm_counts_blocks_in_and_out_and_matched_tokens_without_the_suffix_total() -> None:

@@ -119,3 +119,31 @@ def test_past_the_limit_pages_are_not_read_and_say_so(monkeypatch: pytest.Monkey
     fleet = found(pod(), *(frontend(f"front-{number}") for number in range(4)))
     assert [item.endpoint is not None for item in fleet.companions] == [True, True, False, False]
     assert fleet.companions[-1].why_not
+
+
+CACHE_SERVER: dict[str, Any] = {"image": "lmcache/standalone:v0.5.6", "args": []}
+
+
+@pytest.mark.parametrize(
+    ("command", "port", "says"),
+    [
+        (["lmcache", "server", "--http-host", "0.0.0.0"], 8080, ""),
+        (["/opt/venv/bin/lmcache", "server", "--http-port", "8090"], 8090, "--http-host"),
+        (["python3", "-m", "lmcache.v1.multiprocess.server", "--port", "6555"], 9090, ""),
+        (["lmcache", "server", "--otlp-endpoint", "http://collector:4317"], None, "--otlp-endpoint"),
+        (["lmcache", "server", "--disable-metrics"], None, "--disable-metrics"),
+    ],
+    ids=["an open page", "a page on loopback", "without a frontend", "pushed", "off"],
+)
+def test_lmcaches_server_is_found_with_its_page_or_what_stands_in_its_way(
+    command: list[str], port: int | None, says: str
+) -> None:
+    (item,) = found(pod(), frontend(command=command, **CACHE_SERVER)).companions
+    assert item.kind is CompanionKind.CACHE_SERVER
+    assert (item.endpoint.port if item.endpoint else None) == port
+    assert says in item.why_not
+    assert bool(item.why_not) == bool(says)
+
+
+def test_lmcaches_client_commands_are_no_server() -> None:
+    assert found(pod(), frontend(command=["lmcache", "ping"], **CACHE_SERVER)).companions == ()

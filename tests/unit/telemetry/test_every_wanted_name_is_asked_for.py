@@ -64,12 +64,15 @@ def test_every_signal_histogram_and_level_that_evidence_rests_on_has_a_name_that
 
 @pytest.mark.parametrize("system", [s for s in systems() if s.lazy], ids=lambda system: system.name)
 def test_the_signs_of_finished_work_are_asked_for(system: System) -> None:
-    """Of all names on all captured pages, with and without _total, those that prove work to the parser."""
+    """Of all names on all captured pages, with and without _total, those that prove work to the parser.
+
+    One without work to prove may still have signs: of whose page it is while nothing was counted yet.
+    """
     words = {name for path in CAPTURES.rglob("*.prom") for name in NAME.findall(path.read_text())}
     names = words | {name.removesuffix("_total") for name in words} | {f"{name}_total" for name in words}
     line = '\n{}{{dynamo_endpoint="generate",model="m"}} 5\n'
     signs = {name for name in names if system.worked(line.format(name).encode())}
-    assert bool(signs) == bool(system.signs)
+    assert system.signs or not signs
     assert signs - ENGINE_NAMES == set()
 
 

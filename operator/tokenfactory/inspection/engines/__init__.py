@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tokenfactory.inspection.engines import dynamo, llmd, nim, sentences, setaside, sglang, trtllm, vllm
+from tokenfactory.inspection.engines import (
+    cacheserver,
+    dynamo,
+    llmd,
+    nim,
+    sentences,
+    setaside,
+    sglang,
+    trtllm,
+    vllm,
+)
 from tokenfactory.inspection.engines.declaring import unreadable
 from tokenfactory.inspection.engines.recognised import Declare, Declared, Recognise, Recognised
 from tokenfactory.inspection.engines.rough import recognise_opaque
@@ -30,6 +40,7 @@ def _refuse(recognised: Recognised) -> Declared:
 
 
 ENGINES: tuple[EngineModule, ...] = (
+    EngineModule(cacheserver.recognise, cacheserver.declare),
     EngineModule(setaside.recognise, setaside.declare),
     EngineModule(dynamo.recognise, dynamo.declare),
     EngineModule(llmd.recognise, llmd.declare),

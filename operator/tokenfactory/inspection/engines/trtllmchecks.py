@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +16,7 @@ from tokenfactory.inspection.engines.kvbm import check_kvbm
 from tokenfactory.inspection.speculation import MTP, OTHER
 from tokenfactory.inspection.values import FROM_A_VARIABLE
 from tokenfactory.inspection.weights import check_fp4, weight_only_forced
-from tokenfactory.model import Declaration, OptimizationName
+from tokenfactory.model import BY_SERVER, Declaration, OptimizationName
 
 TYPE = "speculative_config.decoding_type"
 HOST = "kv_cache_config.host_cache_size"
@@ -165,7 +165,8 @@ def _by_connector(settings: Settings) -> Declaration | None:
     if "kvbm" in str(named).lower():
         return check_kvbm(command.env, command.unknown_env, source=CONNECTOR)
     if "lmcache" in str(named).lower():
-        return _offload(S.DECLARED, "LMCache keeps KV blocks outside of the GPU", source=CONNECTOR)
+        found = _offload(S.DECLARED, "LMCache keeps KV blocks outside of the GPU", source=CONNECTOR)
+        return replace(found, method=BY_SERVER) if str(named).lower() == BY_SERVER else found
     return _offload(S.OPAQUE, "the connector is not known here", source=CONNECTOR)
 
 
