@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from array import array
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfactory.costing.condense import GRAINS_PER_WINDOW, append_spans, condense
+from tokenfactory.costing.condense import GRAINS_PER_WINDOW, append_sample, append_spans, condense
 from tokenfactory.costing.energy import sum_spans
+from tokenfactory.costing.gpufigures import find_boards
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import EnergySpan, Segment, Track
+from tokenfactory.costing.latency import sum_slices
+from tokenfactory.costing.ledger import (
+    EnergySpan,
+    Gains,
+    GpuSample,
+    LatencySlice,
+    PodSample,
+    Segment,
+    Track,
+)
 from tokenfactory.costing.shares import Share
+from tokenfactory.costing.slices import append_slice
 from tokenfactory.costing.window import Span, view
-from tokenfactory.model import SLOT, EngineId, Role, Signal
+from tokenfactory.model import SLOT, Bucket, EngineId, Histogram, Role, Signal
 
 WINDOW = 300.0
 GRAIN = WINDOW / GRAINS_PER_WINDOW
@@ -60,7 +72,7 @@ def test_the_whole_holds_the_same_time_tokens_and_load(
 
 
 @given(pieces)
-def test_no_piece_is_longer_than_a_tenth_of_the_window_unless_it_came_so(
+def test_no_piece_is_longer_than_a_ninth_of_the_window_unless_it_came_so(
     pieces: list[tuple[float, float, Share, bool]],
 ) -> None:
     longest = max(length for length, *_ in pieces)
@@ -69,8 +81,10 @@ def test_no_piece_is_longer_than_a_tenth_of_the_window_unless_it_came_so(
 
 
 def test_scrapes_every_fifteen_seconds_of_a_window_of_five_minutes_are_half_as_many_pieces() -> None:
-    steady = [(15.0, 100.0, Share.SERVING, False)] * 20
-    assert len(grow(steady, condensed=True).segments) == 10
+    punctual = [(15.0, 100.0, Share.SERVING, False)] * 20
+    late_and_early = [(15.0 + late, 100.0, Share.SERVING, False) for late in (0.4, -0.1, 0.3, -0.6)] * 5
+    for steady in (punctual, late_and_early):
+        assert len(grow(steady, condensed=True).segments) == 10
 
 
 @pytest.mark.parametrize(
@@ -78,7 +92,7 @@ def test_scrapes_every_fifteen_seconds_of_a_window_of_five_minutes_are_half_as_m
     [
         pytest.param((15.0, 0.0, Share.IDLE, False), id="another share"),
         pytest.param((15.0, 100.0, Share.SERVING, True), id="a reset"),
-        pytest.param((16.0, 100.0, Share.SERVING, False), id="more than a grain together"),
+        pytest.param((19.0, 100.0, Share.SERVING, False), id="more than a grain together"),
     ],
 )
 def test_pieces_that_differ_stay_apart(other: tuple[float, float, Share, bool]) -> None:
@@ -102,3 +116,43 @@ def test_energy_spans_keep_their_joules_and_seconds(steps: list[tuple[str, float
         assert after.pods[pod] == pytest.approx(figures)
     assert after.estimated == before.estimated
     assert len(less) <= len(full)
+
+
+TTFT = ((Histogram.TIME_TO_FIRST_TOKEN, 1.0), (Histogram.TIME_TO_FIRST_TOKEN, inf))
+QUEUE = ((Histogram.QUEUE, inf),)
+slices = st.lists(st.tuples(st.floats(1, 40), st.sampled_from((TTFT, QUEUE))), min_size=1, max_size=30)
+
+
+@given(slices)
+def test_latency_slices_keep_every_observation(steps: list[tuple[float, tuple[Bucket, ...]]]) -> None:
+    kept: tuple[LatencySlice, ...] = ()
+    start, total = 0.0, dict.fromkeys((*TTFT, *QUEUE), 0.0)
+    for length, names in steps:
+        gains = Gains(names, array("d", range(1, len(names) + 1)))
+        kept = append_slice(kept, LatencySlice(start, start + length, (gains,)), window_seconds=WINDOW)
+        start += length
+        for name, gain in zip(*gains, strict=True):
+            total[name] += gain
+    seen = sum_slices(kept, Span(0.0, start))
+    assert seen == {name: gain for name, gain in total.items() if gain}
+    longest = max(length for length, _ in steps)
+    assert all(piece.end - piece.start <= max(GRAIN, longest) + 1e-6 for piece in kept)
+
+
+@given(st.lists(st.tuples(st.floats(1, 40), st.sampled_from("ab"), st.booleans()), min_size=1, max_size=30))
+def test_samples_keep_every_gpu_of_every_pod(steps: list[tuple[float, str, bool]]) -> None:
+    kept: tuple[GpuSample, ...] = ()
+    at = 0.0
+    for length, pod, throttled in steps:
+        at += length
+        of_pod = PodSample(pod, explained=1, throttled=int(throttled), clocked=1, clocks=1500.0)
+        sample = GpuSample(at, at, busy=(0.5, 1), throttled=(float(throttled), 1), pods=(of_pod,))
+        kept = append_sample(kept, sample, window_seconds=WINDOW)
+    assert sum(item.busy[0] for item in kept) == 0.5 * len(steps)
+    assert sum(item.busy[1] for item in kept) == len(steps)
+    boards = {board.pod_uid: board for board in find_boards(kept, (), Span(0.0, at))}
+    for pod in {pod for _, pod, _ in steps}:
+        own = [throttled for _, name, throttled in steps if name == pod]
+        assert boards[pod].throttled_share == pytest.approx(sum(own) / len(own))
+        assert boards[pod].sm_megahertz == 1500.0
+    assert all(item.at - item.since <= GRAIN + 1e-6 for item in kept)

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 from tokenfactory.costing import boards, figures
 from tokenfactory.costing.companions import follow, remember
-from tokenfactory.costing.condense import append_spans, condense
+from tokenfactory.costing.condense import append_sample, append_spans, condense
 from tokenfactory.costing.coverage import gpus_by_pod
 from tokenfactory.costing.gpus import attribute, observed_by_pod
 from tokenfactory.costing.ledger import Ledger, Presence, Track
 from tokenfactory.costing.sights import begin_of_new, list_sights
+from tokenfactory.costing.slices import append_slice, merge_buckets
 from tokenfactory.costing.spans import energy_seconds, find_energy_span, find_span
 from tokenfactory.costing.standing import keep
-from tokenfactory.costing.tracks import Sight, Step, advance_all, merge_buckets, trim
+from tokenfactory.costing.tracks import Sight, Step, advance_all, trim
 from tokenfactory.costing.window import FRESH_INTERVALS, Span
 from tokenfactory.model import Economics, Fleet, Inspected, Pool, Readings, Terms
 
@@ -54,7 +55,7 @@ def assess(situation: Situation, ledger: Ledger | None) -> tuple[Ledger, Economi
     driven = boards.drive(before.odometers, attributed, presence=presence, now=now, keep=patience)
     after = _write(before, situation, steps=steps, beside=beside, driven=driven, presence=presence)
     sampled = boards.sample(attributed, now=now)
-    after = replace(after, samples=(*after.samples, sampled)) if sampled else after
+    after = replace(after, samples=append_sample(after.samples, sampled, window_seconds=terms.window_seconds))
     span = find_span(after, terms)
     after = replace(after, full=after.full or _is_full(span, terms))
     cycle = figures.Cycle(
@@ -126,7 +127,6 @@ def _write(
             left = trim(replace(track, present=False, ready=False), horizon)
             if left.segments:
                 tracks[engine_id] = left
-    merged, seen_by_clients = merge_buckets(steps), merge_buckets(beside)
     short = now - terms.window_seconds - slack
     latency = tuple(piece for piece in before.latency if piece.end > short)
     client_latency = tuple(piece for piece in before.client_latency if piece.end > short)
@@ -138,9 +138,11 @@ def _write(
         full=before.full and before.window_seconds == terms.window_seconds,
         tracks=tracks,
         presence={uid: item for uid, item in presence.items() if item.until > horizon},
-        latency=(*latency, merged) if merged else latency,
+        latency=append_slice(latency, merge_buckets(steps), window_seconds=terms.window_seconds),
         companions=remember(before.companions, beside, horizon=short, window_seconds=terms.window_seconds),
-        client_latency=(*client_latency, seen_by_clients) if seen_by_clients else client_latency,
+        client_latency=append_slice(
+            client_latency, merge_buckets(beside), window_seconds=terms.window_seconds
+        ),
         odometers=driven.odometers,
         energy=append_spans(
             (e for e in before.energy if e.end > horizon), driven.spans, window_seconds=energy_seconds(terms)

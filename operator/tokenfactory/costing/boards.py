@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tokenfactory.costing.gpus import Board, Holding
-from tokenfactory.costing.ledger import EnergySpan, Fault, GpuSample, Odometer, PodSample, Presence
+from tokenfactory.costing.ledger import EnergySpan, Fault, GpuSample, Odometer, PodSample, Presence, Tally
 from tokenfactory.model import GpuReading
 from tokenfactory.units import JOULES_PER_MILLIJOULE
 
@@ -121,6 +121,7 @@ def sample(boards: Boards, *, now: float) -> GpuSample | None:
     if not readings:
         return None
     return GpuSample(
+        since=now,
         at=now,
         busy=_sum(gpu.utilisation for gpu in readings if gpu.utilisation is not None),
         tensor=_sum(gpu.tensor_active for gpu in readings if gpu.tensor_active is not None),
@@ -142,8 +143,9 @@ def _by_pod(boards: Boards) -> tuple[PodSample, ...]:
         for holding in holdings:
             for gpu in holding.readings:
                 if gpu.clock_event_reasons is not None or _clock(gpu):
-                    before = found.get(holding.pod_uid) or PodSample(holding.pod_uid)
-                    found[holding.pod_uid] = _add(before, gpu)
+                    one = _sample_of(holding.pod_uid, gpu)
+                    before = found.get(holding.pod_uid)
+                    found[holding.pod_uid] = before.plus(one) if before else one
     return tuple(found.values())
 
 
@@ -152,25 +154,24 @@ def _clock(gpu: GpuReading) -> float:
     return gpu.sm_megahertz or 0.0 if gpu.utilisation else 0.0
 
 
-def _add(before: PodSample, gpu: GpuReading) -> PodSample:
-    reasons = gpu.clock_event_reasons
-    bits = reasons or 0
+def _sample_of(pod_uid: str, gpu: GpuReading) -> PodSample:
+    bits = gpu.clock_event_reasons or 0
     return PodSample(
-        before.pod_uid,
-        explained=before.explained + (reasons is not None),
-        throttled=before.throttled + bool(bits & THROTTLE_BITS),
-        power_capped=before.power_capped + bool(bits & POWER_BITS),
-        thermal=before.thermal + bool(bits & THERMAL_BITS),
-        clocked=before.clocked + bool(_clock(gpu)),
-        clocks=before.clocks + _clock(gpu),
+        pod_uid,
+        explained=int(gpu.clock_event_reasons is not None),
+        throttled=int(bool(bits & THROTTLE_BITS)),
+        power_capped=int(bool(bits & POWER_BITS)),
+        thermal=int(bool(bits & THERMAL_BITS)),
+        clocked=int(bool(_clock(gpu))),
+        clocks=_clock(gpu),
     )
 
 
-def _sum(values: Iterable[float]) -> tuple[float, float]:
-    total = count = 0.0
+def _sum(values: Iterable[float]) -> Tally:
+    total, count = 0.0, 0
     for value in values:
         total += value
-        count += 1.0
+        count += 1
     return total, count
 
 

@@ -1,6 +1,6 @@
 """Neighbouring pieces of the ledger become one where no window can tell them apart (cost-model §1).
 
-A piece is cut linearly at a window's edge, so pieces up to a tenth of the window add no error beyond that;
+A piece is cut linearly at a window's edge, so pieces up to a ninth of the window add no error beyond that;
 half as many of them are half the memory of a large fleet.
 """
 
@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tokenfactory.costing.counters import sum_gains
-from tokenfactory.costing.ledger import EnergySpan, Segment, Track
+from tokenfactory.costing.ledger import EnergySpan, GpuSample, Segment, Tally, Track
 
-GRAINS_PER_WINDOW = 10
+GRAINS_PER_WINDOW = 9
+"""So that two scrapes of 15 s are one piece of a window of 300 s, a little late or not."""
 
 
 def condense(track: Track, *, window_seconds: float) -> Track:
@@ -74,3 +75,36 @@ def _goes_on(before: EnergySpan, span: EnergySpan, window_seconds: float) -> boo
         and not (before.estimated or span.estimated)
         and span.end - before.start <= window_seconds / GRAINS_PER_WINDOW
     )
+
+
+def append_sample(
+    kept: tuple[GpuSample, ...], fresh: GpuSample | None, *, window_seconds: float
+) -> tuple[GpuSample, ...]:
+    """The samples with the new one, which becomes part of the last where both are together a grain long."""
+    if fresh is None or not kept:
+        return (*kept, fresh) if fresh else kept
+    *earlier, last = kept
+    if fresh.at - last.since > window_seconds / GRAINS_PER_WINDOW:
+        return (*kept, fresh)
+    return (*earlier, _add_up(last, fresh))
+
+
+def _add_up(last: GpuSample, fresh: GpuSample) -> GpuSample:
+    pods = {sample.pod_uid: sample for sample in last.pods}
+    for sample in fresh.pods:
+        before = pods.get(sample.pod_uid)
+        pods[sample.pod_uid] = before.plus(sample) if before else sample
+    return GpuSample(
+        since=last.since,
+        at=fresh.at,
+        busy=_both(last.busy, fresh.busy),
+        tensor=_both(last.tensor, fresh.tensor),
+        memory=_both(last.memory, fresh.memory),
+        throttled=_both(last.throttled, fresh.throttled),
+        megahertz=_both(last.megahertz, fresh.megahertz),
+        pods=tuple(pods.values()),
+    )
+
+
+def _both(some: Tally, others: Tally) -> Tally:
+    return some[0] + others[0], some[1] + others[1]

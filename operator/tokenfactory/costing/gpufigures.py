@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import Fault, GpuSample, PodSample
+from tokenfactory.costing.ledger import Fault, GpuSample, PodSample, Tally
 from tokenfactory.costing.window import Span
 from tokenfactory.measure import Absence, Known, Measure, Missing
 from tokenfactory.model import BoardFigures, ExporterReading, Fleet, GpuFigures, Readings
@@ -51,7 +51,8 @@ def find_boards(
     for sample in samples:
         if span.start < sample.at <= span.end:
             for part in sample.pods:
-                sums[part.pod_uid] = _add(sums.get(part.pod_uid), part)
+                before = sums.get(part.pod_uid)
+                sums[part.pod_uid] = before.plus(part) if before else part
     xids: dict[str, set[int]] = {}
     for fault in faults:
         if fault.at > span.start:
@@ -67,20 +68,6 @@ def find_boards(
         )
         for uid in sorted({*sums, *xids})
         for total in (sums.get(uid, PodSample(uid)),)
-    )
-
-
-def _add(before: PodSample | None, more: PodSample) -> PodSample:
-    if before is None:
-        return more
-    return PodSample(
-        before.pod_uid,
-        explained=before.explained + more.explained,
-        throttled=before.throttled + more.throttled,
-        power_capped=before.power_capped + more.power_capped,
-        thermal=before.thermal + more.thermal,
-        clocked=before.clocked + more.clocked,
-        clocks=before.clocks + more.clocks,
     )
 
 
@@ -100,13 +87,13 @@ def _count_observed(fleet: Fleet, observed: Mapping[str, float], readings: Readi
     )
 
 
-def _mean(parts: Iterable[tuple[float, float]], *, sampled: bool, seconds: float) -> Measure[float]:
+def _mean(parts: Iterable[Tally], *, sampled: bool, seconds: float) -> Measure[float]:
     if not sampled:
         return Missing(Absence.NOT_SCRAPED)
-    total = count = 0.0
-    for value, weight in parts:
+    total, count = 0.0, 0
+    for value, of in parts:
         total += value
-        count += weight
+        count += of
     if count <= 0:
         return Missing(Absence.NOT_EXPORTED)
     return Known(

@@ -6,11 +6,17 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from tokenfactory.costing.counters import Snapshot
 from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.shares import Share
 from tokenfactory.model import EMPTY, Bucket, EngineId, Histogram, Role, Signal, Standing
+
+Tally = tuple[float, int]
+"""A sum and of how many."""
+
+NOTHING: Tally = (0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +72,23 @@ class Track:
     ready: bool = False
 
 
+class Gains(NamedTuple):
+    """What each of these buckets gained."""
+
+    buckets: tuple[Bucket, ...]
+    values: array[float]
+
+
 @dataclass(frozen=True, slots=True)
 class LatencySlice:
-    """Bucket gains of all engines of the pool, closed in one cycle: one array per kind of page.
+    """Bucket gains of all engines of the pool, closed in a cycle or two: one array per kind of page.
 
     The names of the buckets are the outline's own tuple, so that they are kept once.
     """
 
     start: float
     end: float
-    parts: tuple[tuple[tuple[Bucket, ...], array[float]], ...]
+    parts: tuple[Gains, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,18 @@ class PodSample:
     clocked: int = 0
     clocks: float = 0.0
 
+    def plus(self, more: PodSample) -> PodSample:
+        """The pod's GPUs of both."""
+        return PodSample(
+            self.pod_uid,
+            explained=self.explained + more.explained,
+            throttled=self.throttled + more.throttled,
+            power_capped=self.power_capped + more.power_capped,
+            thermal=self.thermal + more.thermal,
+            clocked=self.clocked + more.clocked,
+            clocks=self.clocks + more.clocks,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class EnergySpan:
@@ -136,14 +161,15 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class GpuSample:
-    """Sums over the pool's GPUs of one DCGM page round, each with its own count of GPUs."""
+    """Sums over the pool's GPUs of the DCGM page rounds from `since` to `at`, each with its count of GPUs."""
 
+    since: float
     at: float
-    busy: tuple[float, float] = (0.0, 0.0)
-    tensor: tuple[float, float] = (0.0, 0.0)
-    memory: tuple[float, float] = (0.0, 0.0)
-    throttled: tuple[float, float] = (0.0, 0.0)
-    megahertz: tuple[float, float] = (0.0, 0.0)
+    busy: Tally = NOTHING
+    tensor: Tally = NOTHING
+    memory: Tally = NOTHING
+    throttled: Tally = NOTHING
+    megahertz: Tally = NOTHING
     pods: tuple[PodSample, ...] = ()
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from operator import add
 
 from tokenfactory.costing.counters import Snapshot, carry_over, count_since, shorten, take_snapshot
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import LatencySlice, Segment, Track
+from tokenfactory.costing.ledger import Segment, Track
 from tokenfactory.costing.shares import Share
-from tokenfactory.model import SLOT, Bucket, Engine, EngineId, EngineReading, Histogram, Level, Role, Signal
+from tokenfactory.model import SLOT, Engine, EngineId, EngineReading, Histogram, Level, Role, Signal
 
 Families = frozenset[Signal | Histogram]
 _MOVED = tuple(
@@ -190,21 +189,3 @@ def _remember(track: Track, sight: Sight, *, reading: EngineReading, snapshot: S
 def _join(shared: Families, others: Families) -> Families:
     """Both, without a copy where there is nothing to add: the engines of a fleet share one set."""
     return shared if others <= shared else shared | others
-
-
-def merge_buckets(steps: Iterable[Step]) -> LatencySlice | None:
-    """The bucket gains of all serving steps of a cycle with the span that they cover; None without any."""
-    total: dict[int, tuple[tuple[Bucket, ...], array[float]]] = {}
-    starts: list[float] = []
-    ends: list[float] = []
-    for step in steps:
-        snapshot = step.track.snapshot
-        if step.segment is None or not step.buckets or snapshot is None or step.track.role is Role.PREFILL:
-            continue
-        starts.append(step.segment.start)
-        ends.append(step.segment.end)
-        names = snapshot.layout.outline.buckets
-        before = total.get(id(names))
-        gains = step.buckets if before is None else array("d", map(add, before[1], step.buckets))
-        total[id(names)] = (names, gains)
-    return LatencySlice(min(starts), max(ends), tuple(total.values())) if total else None

@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from tokenfactory.costing.latency import find_latency, interpolate, sum_slices
-from tokenfactory.costing.ledger import LatencySlice
+from tokenfactory.costing.ledger import Gains, LatencySlice
 from tokenfactory.costing.window import Span
 from tokenfactory.measure import Absence, Grade, Known, Missing
 from tokenfactory.model import Histogram
@@ -45,10 +45,9 @@ def test_no_observation_is_no_traffic_and_no_family_is_not_exported() -> None:
 def test_gains_of_the_window_alone_make_the_quantile() -> None:
     ttft = Histogram.TIME_TO_FIRST_TOKEN
     names = ((ttft, 1.0), (ttft, 2.0), (ttft, inf))
-    old = LatencySlice(0, 10, ((names, array("d", (100, 100, 100))),))
-    new = LatencySlice(
-        20, 30, ((names, array("d", (0, 2, 2))), (names[:2] + names[2:], array("d", (0, 2, 2))))
-    )
+    old = LatencySlice(0, 10, (Gains(names, array("d", (100, 100, 100))),))
+    few = array("d", (0, 2, 2))
+    new = LatencySlice(20, 30, (Gains(names, few), Gains(names[:2] + names[2:], few)))
     gains = sum_slices((old, new), Span(15, 30))
     p50 = find_latency(gains, families=frozenset({ttft}), seconds=15)[ttft].p50
     assert isinstance(p50, Known)
