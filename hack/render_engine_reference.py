@@ -17,6 +17,7 @@ from tokenfactory.telemetry.lmcacheserver import LMCACHE_SERVER
 from tokenfactory.telemetry.nim import NIM
 from tokenfactory.telemetry.sglang import SGLANG
 from tokenfactory.telemetry.trtllm import TRTLLM
+from tokenfactory.telemetry.trtllmorchestrator import TRTLLM_ORCHESTRATOR
 from tokenfactory.telemetry.vllm import VLLM
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "engines.md"
@@ -41,10 +42,10 @@ the engine's port is the failure `OtherSystem`. Dynamo's workers pass their engi
 and routers repeat what their workers count and are never counted: Dynamo's frontend is read beside them, for
 the latency that clients see and a comparison of output ([cost model](../cost-model.md) §3). LMCache's and
 KVBM's families are read on the page of the engine that they work for; KVBM's on its own port (6880), too,
-where `DYN_KVBM_METRICS` says so; LMCache's server has a page of its own. TensorRT-LLM's `/metrics` and
-`/perf_metrics` are never asked for: reading empties them.
+where `DYN_KVBM_METRICS` says so; LMCache's server and TensorRT-LLM's orchestrator have pages of their own.
+TensorRT-LLM's `/metrics` and `/perf_metrics` are never asked for: reading empties them.
 """
-SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM, DYNAMO_FRONTEND, LMCACHE_SERVER)
+SYSTEMS = (VLLM, SGLANG, TRTLLM, NIM, KVBM, DYNAMO_FRONTEND, LMCACHE_SERVER, TRTLLM_ORCHESTRATOR)
 MEANINGS: dict[Signal | Histogram | Level, str] = {
     Signal.PROMPT_TOKENS: "prompt tokens, cached ones too",
     Signal.CACHED_PROMPT_TOKENS: "cached prompt tokens",

@@ -107,7 +107,7 @@ INFERENCE_POOL = Kind(
             "Tokens a second for each provisioned megawatt.",
             priority=1,
         ),
-        Column("ENGINE", ".status.serving.engine", "Inference engine.", priority=1),
+        Column("ENGINE", ".status.serving.engine", "Inference engine, behind what runs it.", priority=1),
         Column("MODEL", ".status.serving.model", "Model that is served.", priority=1),
         Column("COVERAGE", ".status.serving.coverage", "Replicas read, of those that should be.", priority=1),
         Column("CURRENCY", ".status.cost.currency", "Currency of the amounts.", priority=1),

@@ -33,7 +33,9 @@ class RoleStatus(Status):
 class Serving(Status):
     """What serves."""
 
-    engine: Name | None = Field(None, description="Inference engine, such as vllm.")
+    engine: Name | None = Field(
+        None, description="Inference engine behind what runs it, such as vllm, dynamo/vllm or nim/vllm."
+    )
     engine_version: Name | None = Field(None, description="Version of the engine.")
     model: Name | None = Field(None, description="Model that is served.")
     method: Name | None = Field(None, description="Method of speculative decoding, such as mtp or eagle3.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from tokenfactory.inspection.engines import identify, vllm
+from tokenfactory.inspection.engines import identify, llmd, vllm
 from tokenfactory.inspection.engines.arguments import read_arguments
 from tokenfactory.inspection.engines.declaring import NO_PAGE
+from tokenfactory.inspection.engines.orchestrated import Call, read_calls, role_at
 from tokenfactory.inspection.engines.recognised import Declare, Declared, Recognised
 from tokenfactory.inspection.engines.roles import telling_labels
+from tokenfactory.inspection.engines.wrapping import check_pod, wrapper_of
 from tokenfactory.inspection.epoch import epoch_of
 from tokenfactory.inspection.program import Program, read_programs
 from tokenfactory.model import (
@@ -23,6 +25,7 @@ from tokenfactory.model import (
     Inspected,
     MetricsEndpoint,
     OptimizationName,
+    Pod,
     Replica,
     Role,
 )
@@ -45,6 +48,7 @@ class Findings:
     wrapper: str = ""
     metrics: MetricsEndpoint = NO_PAGE
     companion: CompanionKind | None = None
+    calls: tuple[Call, ...] = ()
 
 
 def inspect(fleet: Fleet) -> tuple[Inspected, ...]:
@@ -53,16 +57,33 @@ def inspect(fleet: Fleet) -> tuple[Inspected, ...]:
     A container that starts several engines on ports of their own gives one for each; `instance` is the port.
     """
     seen: dict[tuple[object, ...], tuple[Findings, ...]] = {}
-    inspected = []
+    inspected, calls = list[Inspected](), list[tuple[Pod, Call]]()
     for replica in fleet.replicas:
+        labels = telling_labels(replica.pod.labels)
+        beside = tuple(filter(llmd.is_sidecar, replica.pod.containers))
         for engine in replica.engines:
-            labels = telling_labels(replica.pod.labels)
-            template = (*_template(engine, replica.product), tuple(labels.items()))
+            template = (*_template(engine, replica.product), tuple(labels.items()), bool(beside))
             found = seen.get(template)
             if found is None:
-                found = seen[template] = tuple(_inspect(engine, replica.product, labels))
+                found = seen[template] = tuple(_inspect(engine, replica.product, labels, beside))
             inspected += [_said(replica, engine, item, alone=len(found) == 1) for item in found]
+            calls += [(replica.pod, call) for call in found[0].calls]
+    if calls:
+        inspected = _take_roles(fleet, inspected, calls)
     return tuple(sorted(inspected, key=lambda item: (item.pod_uid, item.container, item.instance)))
+
+
+def _take_roles(
+    fleet: Fleet, inspected: Iterable[Inspected], calls: list[tuple[Pod, Call]]
+) -> list[Inspected]:
+    """A TensorRT-LLM server that says no role itself has the one in which an orchestrator calls it."""
+    pods = {replica.pod.uid: replica.pod for replica in fleet.replicas}
+    return [
+        replace(item, role=role_at(pods[item.pod_uid], item.metrics.port, calls) or item.role)
+        if item.kind is EngineKind.TENSORRT_LLM and item.role is Role.AGGREGATED
+        else item
+        for item in inspected
+    ]
 
 
 def _said(replica: Replica, engine: Engine, findings: Findings, *, alone: bool) -> Inspected:
@@ -98,7 +119,9 @@ def _template(engine: Engine, product: str | None) -> tuple[object, ...]:
     )
 
 
-def _inspect(engine: Engine, product: str | None, labels: Mapping[str, str]) -> Iterator[Findings]:
+def _inspect(
+    engine: Engine, product: str | None, labels: Mapping[str, str], beside: tuple[Container, ...]
+) -> Iterator[Findings]:
     """What each server of the container was told; one that is opaque where they can't be told apart."""
     container = engine.container
     programs = read_programs(container, dict(container.files))
@@ -108,14 +131,20 @@ def _inspect(engine: Engine, product: str | None, labels: Mapping[str, str]) -> 
         kind, wrapper = (matches[0][0].kind, matches[0][0].wrapper) if matches else (EngineKind.OTHER, "")
         yield _opaque(container, reason or NOT_READABLE, product, kind=kind, wrapper=wrapper)
         return
-    found = _without_fronts([(server, declare(server)) for server, declare in matches])
+    calls = read_calls(programs)
+    told = [
+        (server, check_pod(server, declare(server), labels=labels, containers=beside))
+        for server, declare in matches
+    ]
+    found = _without_fronts(told)
     ports = {declared.metrics.port for _, declared in found}
     if len(found) > 1 and (len(ports) < len(found) or None in ports):
         server = found[0][0]
         yield _opaque(container, SEVERAL, product, kind=server.kind, wrapper=server.wrapper)
         return
     for server, declared in found:
-        yield _findings(container, server, declared, product)
+        findings = _findings(container, server, declared, product)
+        yield replace(findings, wrapper=wrapper_of(server, labels), calls=calls)
 
 
 def _without_fronts(found: list[tuple[Recognised, Declared]]) -> list[tuple[Recognised, Declared]]:

@@ -17,6 +17,7 @@ from tokenfactory.inspection.engines.recognised import (
     Recognised,
 )
 from tokenfactory.inspection.engines.setaside import declare as declare_aside
+from tokenfactory.inspection.engines.wrapping import check_pod, wrapper_of
 from tokenfactory.inspection.program import Program, read_programs
 from tokenfactory.model import Container, Declaration, EngineKind, OptimizationName, Pod, Role
 
@@ -27,8 +28,6 @@ SIDECAR_NAMES = frozenset(
     {"istio-proxy", "envoy", "linkerd-proxy", "queue-proxy", "vault-agent", "otel-collector"}
 )
 SIDECAR_MARKS = ("exporter", "envoyproxy", "istio/proxyv2")
-KSERVE = ("serving.kserve.io/", "kserve.io/")
-LLM_SERVICE = ("app.kubernetes.io/part-of", "llminferenceservice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +70,7 @@ def inspect_pod(
     orchestrated = roles_by_port(tuple(recognised.program for recognised, _ in found))
     reports = []
     for recognised, declared in found:
-        told = declared
-        if _wrapper(recognised, pod.labels) == llmd.WRAPPER:
-            told = llmd.check_sidecar(told, pod.containers)
+        told = check_pod(recognised, declared, labels=pod.labels, containers=pod.containers)
         told = take_role(told, orchestrated)
         told = consider_gpu(told, capability_major)
         reports.append(_report(recognised, told, labels=pod.labels))
@@ -117,7 +114,7 @@ def _report(recognised: Recognised, declared: Declared, *, labels: Mapping[str, 
     return EngineReport(
         container=recognised.container.name,
         engine=recognised.kind,
-        wrapper=_wrapper(recognised, labels),
+        wrapper=wrapper_of(recognised, labels),
         role=declared.role,
         model=declared.model,
         gpus=recognised.container.gpu_limits,
@@ -127,9 +124,3 @@ def _report(recognised: Recognised, declared: Declared, *, labels: Mapping[str, 
         weight_only=declared.weight_only,
         note=recognised.why,
     )
-
-
-def _wrapper(recognised: Recognised, labels: Mapping[str, str]) -> str:
-    """KServe writes llm-d's labels too, so its own go first; engines under Dynamo or NIM stay theirs."""
-    served = any(key.startswith(KSERVE) for key in labels) or labels.get(LLM_SERVICE[0]) == LLM_SERVICE[1]
-    return "kserve" if served and recognised.wrapper in ("", llmd.WRAPPER) else recognised.wrapper

@@ -1,7 +1,8 @@
 """Disaggregated serving: transfers on the side that counts them, and what both sides no longer do.
 
 vLLM counts what the decode side pulls in, SGLang what the prefill side sends, a Dynamo worker of TensorRT-LLM
-either. A decode replica that computes most of its prompts itself has no prefill replica behind it.
+either; outside of Dynamo TensorRT-LLM's orchestrator counts the requests that it handed over. A decode
+replica that computes most of its prompts itself has no prefill replica behind it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from tokenfactory.model import EngineEvidence, EngineKind, OptimizationState, Ro
 MOST_COMPUTED_SHARE = 0.5
 MOST_FAILED_SHARE = 0.01
 FAILURES = "more than 1 % of the transfers fail: look at the network between the replicas"
-NO_COUNTER = "this engine counts no transfer: serve it by Dynamo with --publish-metrics to prove the pair"
+NO_COUNTER = (
+    "this engine counts no transfer: select the pod of its orchestrator (trtllm-serve disaggregated), too,"
+    " or serve it by Dynamo with --publish-metrics"
+)
+HANDED_OVER = "requests handed over by the orchestrator"
+NEVER_FILLED = "the orchestrator hands requests to decode alone: no prefill server completed one"
 OWN_PREFILL = "decode replicas compute their prompts themselves: look at the router and the transfer backend"
 _SENDERS = frozenset({EngineKind.SGLANG})
 
@@ -45,6 +51,8 @@ def _prove_prefill(exhibit: Exhibit) -> Proof:
         return Proof(state=OptimizationState.UNKNOWN, evidence=NO_TRAFFIC)
     if seen.kind in _SENDERS:
         return prove_absence(exhibit, family=True, what="transfer")
+    if exhibit.handed is not None and exhibit.handed.filled > 0:
+        return _active(exhibit, HANDED_OVER)
     return Proof(state=OptimizationState.ACTIVE, evidence="declared as prefill")
 
 
@@ -57,11 +65,23 @@ def _prove_decode(exhibit: Exhibit) -> Proof:
     if not exhibit.said and not exhibit.opaque:
         return missing(exhibit)
     if seen is not None and seen.kind is EngineKind.TENSORRT_LLM and seen.transfers is None and seen.readable:
-        return Proof(state=OptimizationState.UNVERIFIABLE, evidence=NO_COUNTER)
+        return _ask_orchestrator(exhibit)
     if seen is not None and seen.kind in _SENDERS and exhibit.said and exhibit.busy:
         return _follow_senders(exhibit, seen)
     moved = seen is not None and (seen.external_hit_tokens is not None or seen.transfers is not None)
     return prove_absence(exhibit, family=moved, what="transfer")
+
+
+def _ask_orchestrator(exhibit: Exhibit) -> Proof:
+    """Servers that count no transfer themselves: a request that both sides completed was handed over."""
+    handed = exhibit.handed
+    if handed is None:
+        return Proof(state=OptimizationState.UNVERIFIABLE, evidence=NO_COUNTER)
+    if handed.filled > 0 and handed.completed > 0:
+        return _active(exhibit, HANDED_OVER)
+    if handed.completed > 0 and exhibit.busy:
+        return Proof(state=OptimizationState.INEFFECTIVE, evidence=NEVER_FILLED)
+    return Proof(state=OptimizationState.UNKNOWN, evidence=NO_TRAFFIC)
 
 
 def _follow_senders(exhibit: Exhibit, seen: EngineEvidence) -> Proof:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tokenfactory.judgement.handovers import HandOvers
 from tokenfactory.judgement.stores import Store
 from tokenfactory.model import (
     Declaration,
@@ -34,7 +35,7 @@ class Exhibit:
 
     `awaited`: it has a page that can be read, so a page never read is only not read yet. `page_fix` says
     what adds the families that its page is known to lack. `store` is what the server counted that keeps its
-    blocks, where it has one that was read.
+    blocks, where it has one that was read; `handed` what the orchestrators of a TensorRT-LLM pair counted.
     """
 
     requirement: Requirement
@@ -47,6 +48,7 @@ class Exhibit:
     page_fix: str = ""
     awaited: bool = False
     store: Store | None = None
+    handed: HandOvers | None = None
 
     @property
     def said(self) -> bool:

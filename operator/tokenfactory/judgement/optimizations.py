@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from tokenfactory.judgement.evidence import Evidence
 from tokenfactory.judgement.exhibits import OBSERVED_DIGITS, Exhibit, Proof
+from tokenfactory.judgement.handovers import find_handovers
 from tokenfactory.judgement.proofs import prove
 from tokenfactory.judgement.simulation import Sample, is_simulated, sample_acceptance
 from tokenfactory.judgement.stores import find_stores
@@ -20,6 +21,7 @@ from tokenfactory.model import (
     DeclarationState,
     Engine,
     EngineId,
+    EngineKind,
     Inspected,
     MetricsState,
     OptimizationName,
@@ -153,6 +155,8 @@ def _collect(evidence: Evidence, requirement: Requirement) -> list[tuple[EngineI
     seen = {item.id: item for item in evidence.economics.evidence}
     offloading = requirement.name is OptimizationName.KV_CACHE_OFFLOADING
     stores = find_stores(evidence) if offloading else {}
+    pair = requirement.name is OptimizationName.DISAGGREGATED_SERVING
+    handed = find_handovers(evidence) if pair else None
     pairs = []
     for item in evidence.inspected:
         if item.role not in _APPLICABLE[requirement.name]:
@@ -171,6 +175,7 @@ def _collect(evidence: Evidence, requirement: Requirement) -> list[tuple[EngineI
             page_fix=item.metrics.fix if item.metrics.state is MetricsState.PARTIAL else "",
             awaited=engine is not None and engine.endpoint is not None and engine.problem is None,
             store=stores.get(engine_id),
+            handed=handed if item.kind is EngineKind.TENSORRT_LLM else None,
         )
         pairs.append((engine_id, exhibit))
     return sorted(pairs, key=lambda pair: pair[0])

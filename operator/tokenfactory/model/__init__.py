@@ -61,6 +61,7 @@ from tokenfactory.model.movement import Move, Mover, Part, Roles, Standing, expl
 from tokenfactory.model.prometheus import PROMETHEUS_ADVICE, PROMETHEUS_REACHABLE, PrometheusReason
 from tokenfactory.model.readings import (
     AT_THE_END,
+    INSIDE,
     TOKENS_COUNTED,
     EngineId,
     EngineReading,
@@ -120,6 +121,7 @@ __all__ = [
     "AT_THE_END",
     "BY_SERVER",
     "EMPTY",
+    "INSIDE",
     "PROMETHEUS_ADVICE",
     "PROMETHEUS_REACHABLE",
     "SIGNALS",

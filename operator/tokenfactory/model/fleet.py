@@ -172,6 +172,7 @@ class CompanionKind(StrEnum):
 
     DYNAMO_FRONTEND = "dynamo-frontend"
     CACHE_SERVER = "lmcache-server"
+    ORCHESTRATOR = "trtllm-orchestrator"
 
 
 class Role(StrEnum):

@@ -15,6 +15,9 @@ TOKENS_COUNTED = "tokens_counted"
 AT_THE_END = "at the end of a request"
 """The fact of a reading whose tokens jump when a request finishes: a short window sees them late."""
 
+INSIDE = "inside"
+"""The fact of a NIM's reading that says which engine writes its page."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReading:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenfactory.model import CompanionFigures, Economics, Signal
+from tokenfactory.model import CompanionFigures, CompanionKind, Economics, Signal
 from tokenfactory.publishing.text import clean, plain, present
 
 NAMES = {
@@ -16,6 +16,7 @@ NAMES = {
     Signal.OFFLOAD_STORED_BLOCKS: "chunksStored",
     Signal.OFFLOAD_LOADED_BLOCKS: "chunksLoaded",
 }
+OF_ORCHESTRATORS = {Signal.TRANSFERS: "requestsHandedOver", Signal.REQUESTS: "requestsCompleted"}
 NOT_READ = "not read yet"
 
 
@@ -27,7 +28,8 @@ def list_beside(economics: Economics) -> list[dict[str, Any]]:
 def _row(item: CompanionFigures) -> dict[str, Any]:
     failed = item.failure.value if item.failure else ""
     why = "" if item.fresh else item.why_not or failed or NOT_READ
-    counted = {NAMES[signal]: plain(value) for signal, value in item.gained.items() if signal in NAMES}
+    names = OF_ORCHESTRATORS if item.kind is CompanionKind.ORCHESTRATOR else NAMES
+    counted = {names[signal]: plain(value) for signal, value in item.gained.items() if signal in names}
     return present(
         {
             "pod": clean(item.pod, limit=253),

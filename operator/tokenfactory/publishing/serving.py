@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from tokenfactory.model import (
+    INSIDE,
     Economics,
+    EngineEvidence,
     EngineKind,
     Finding,
     Fleet,
@@ -18,6 +20,7 @@ from tokenfactory.model import (
     OptimizationState,
     Policy,
     Verdict,
+    id_of,
 )
 from tokenfactory.publishing.text import clean, number, present
 
@@ -36,10 +39,9 @@ def serving(
     if fleet is None:
         return {}
     evidence = economics.evidence if economics else ()
-    kinds = {engine.kind for replica in fleet.replicas for engine in replica.engines}
     return present(
         {
-            "engine": ", ".join(sorted(kind.value for kind in kinds if kind is not EngineKind.NONE)),
+            "engine": ", ".join(sorted(_layers(fleet, inspected, evidence))),
             "engineVersion": _agreed(found.version for found in evidence),
             "model": _agreed(found.model for found in evidence) or _agreed(item.model for item in inspected),
             "method": _agreed(_methods(inspected)),
@@ -50,6 +52,29 @@ def serving(
             "replicas": len(fleet.replicas),
             "coverage": _coverage(economics),
         }
+    )
+
+
+def _layers(
+    fleet: Fleet, inspected: Iterable[Inspected], evidence: Iterable[EngineEvidence]
+) -> frozenset[str]:
+    """What serves, the outermost first: `dynamo/vllm`, `llm-d/sglang`, `nim/vllm`, or just `vllm`."""
+    wrappers = {(item.pod_uid, item.container): item.wrapper for item in inspected}
+    inside = {row.id: row.info.get(INSIDE, "") for row in evidence}
+    return frozenset(
+        "/".join(
+            filter(
+                None,
+                (
+                    wrappers.get((replica.pod.uid, engine.container.name), engine.wrapper),
+                    engine.kind.value,
+                    inside.get(id_of(replica.pod, engine), ""),
+                ),
+            )
+        )
+        for replica in fleet.replicas
+        for engine in replica.engines
+        if engine.kind is not EngineKind.NONE
     )
 
 

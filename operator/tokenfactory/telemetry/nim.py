@@ -7,9 +7,10 @@ observability.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
-from tokenfactory.model import EngineReading, Failure, Histogram, Level, Signal
+from tokenfactory.model import INSIDE, EngineKind, EngineReading, Failure, Histogram, Level, Signal
 from tokenfactory.telemetry import sglang, trtllm, vllm
 from tokenfactory.telemetry.enginepage import EnginePage
 from tokenfactory.telemetry.families import Families, Ranks, System, Term, buckets_of, sum_of
@@ -46,12 +47,24 @@ NIM = System(
 )
 
 _PAGE = EnginePage(NIM)
-_INSIDE = MappingProxyType({b"vllm:": vllm.parse, b"sglang:": sglang.parse, b"trtllm_": trtllm.parse})
+_INSIDE = MappingProxyType(
+    {
+        b"vllm:": (EngineKind.VLLM, vllm.parse),
+        b"sglang:": (EngineKind.SGLANG, sglang.parse),
+        b"trtllm_": (EngineKind.TENSORRT_LLM, trtllm.parse),
+    }
+)
 
 
 def parse(page: bytes, *, at: float, layouts: Layouts) -> EngineReading | Failure:
     """The page as the engine inside writes it, else with NIM's own names."""
-    for prefix, parse_inside in _INSIDE.items():
+    for prefix, (kind, parse_inside) in _INSIDE.items():
         if begins_line(page, prefix):
-            return parse_inside(page, at=at, layouts=layouts)
+            found = parse_inside(page, at=at, layouts=layouts)
+            return found if isinstance(found, Failure) else _say_inside(found, kind, layouts)
     return _PAGE.parse(page, at=at, layouts=layouts)
+
+
+def _say_inside(reading: EngineReading, kind: EngineKind, layouts: Layouts) -> EngineReading:
+    """The reading with the name of the engine inside among its facts."""
+    return replace(reading, info=layouts.facts((*reading.info.items(), (INSIDE, kind.value))))

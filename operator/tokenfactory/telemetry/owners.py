@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 DYNAMO_FRONTEND = "a Dynamo frontend"
-FRONTS = frozenset({DYNAMO_FRONTEND, "an SGLang router", "an endpoint picker"})
+ORCHESTRATOR = "a TensorRT-LLM orchestrator"
+FRONTS = frozenset({DYNAMO_FRONTEND, ORCHESTRATOR, "an SGLang router", "an endpoint picker"})
 """They repeat what their workers count, whatever else their page holds."""
 
 OWNERS: Mapping[bytes, str] = MappingProxyType(
@@ -29,6 +30,7 @@ OWNERS: Mapping[bytes, str] = MappingProxyType(
         b"nv_trt_llm_": "Triton",
         b"inference_extension_": "an endpoint picker",
         b"inference_pool_": "an endpoint picker",
+        b"ctx_completed_requests": ORCHESTRATOR,
         b"envoy_": "a proxy",
     }
 )

@@ -7,7 +7,16 @@ from types import MappingProxyType
 from typing import Protocol
 
 from tokenfactory.model import CompanionKind, EngineKind, EngineReading, Failure
-from tokenfactory.telemetry import dynamo, dynamofrontend, lmcacheserver, nim, sglang, trtllm, vllm
+from tokenfactory.telemetry import (
+    dynamo,
+    dynamofrontend,
+    lmcacheserver,
+    nim,
+    sglang,
+    trtllm,
+    trtllmorchestrator,
+    vllm,
+)
 from tokenfactory.telemetry.layouts import Layouts
 
 DYNAMO = "dynamo"
@@ -38,6 +47,7 @@ _BESIDE: Mapping[CompanionKind, EngineParser] = MappingProxyType(
     {
         CompanionKind.DYNAMO_FRONTEND: dynamofrontend.parse,
         CompanionKind.CACHE_SERVER: lmcacheserver.parse,
+        CompanionKind.ORCHESTRATOR: trtllmorchestrator.parse,
     }
 )
 

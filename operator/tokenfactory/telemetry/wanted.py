@@ -10,6 +10,7 @@ from tokenfactory.telemetry.lmcacheserver import LMCACHE_SERVER
 from tokenfactory.telemetry.nim import NIM
 from tokenfactory.telemetry.sglang import SGLANG
 from tokenfactory.telemetry.trtllm import TRTLLM
+from tokenfactory.telemetry.trtllmorchestrator import TRTLLM_ORCHESTRATOR
 from tokenfactory.telemetry.vllm import VLLM
 
 SYSTEMS = (
@@ -23,6 +24,7 @@ SYSTEMS = (
     TRTLLM_WORKER,
     DYNAMO_FRONTEND,
     LMCACHE_SERVER,
+    TRTLLM_ORCHESTRATOR,
 )
 """Every system whose page is read."""
 

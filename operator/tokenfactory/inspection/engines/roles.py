@@ -16,7 +16,10 @@ LABELS = (
 )
 WORKER_INDEX = "leaderworkerset.sigs.k8s.io/worker-index"
 OF_DYNAMO = ("nvidia.com/dynamo-component-type", "nvidia.com/dynamo-graph-deployment-name")
-TELLING = tuple(dict.fromkeys((*LABELS, *OF_DYNAMO)))
+OF_OWNERS = ("app.kubernetes.io/managed-by", "app.kubernetes.io/part-of")
+TELLING = tuple(dict.fromkeys((*LABELS, *OF_DYNAMO, *OF_OWNERS)))
+MARKS = ("llm-d.ai/", "serving.kserve.io/", "kserve.io/")
+"""Prefixes of labels: that one is there tells who runs the engine, whatever its name and value."""
 GROVE = "grove.io/"
 GROVE_WORKER = "-wkr"
 
@@ -35,7 +38,9 @@ def telling_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
 
     Who follows whom in a multi-node group is discovery's to say.
     """
-    return {label: labels[label] for label in TELLING if label in labels}
+    found = {label: labels[label] for label in TELLING if label in labels}
+    marked = {mark for mark in MARKS if any(label.startswith(mark) for label in labels)}
+    return found | dict.fromkeys(sorted(marked), "")
 
 
 def is_follower(program: Program, labels: Mapping[str, str]) -> bool:

@@ -82,6 +82,7 @@ PORTS: Mapping[str, tuple[str, str, int]] = MappingProxyType(
 COMPANIONS: Mapping[str, CompanionKind] = MappingProxyType(
     {
         "dynamo.frontend": CompanionKind.DYNAMO_FRONTEND,
+        ORCHESTRATOR: CompanionKind.ORCHESTRATOR,
     }
 )
 
