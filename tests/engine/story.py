@@ -59,7 +59,6 @@ class Replica:
     flags: tuple[str, ...]
     lives: list[Life] = field(default_factory=list)
     created_at: float = 0.0
-    deleted_at: float | None = None
 
     @property
     def life(self) -> Life:
@@ -204,7 +203,6 @@ class Story:
         for replica in old:
             self._say(f"deleting {replica.pod.name}")
             self._scene.cluster.remove_pod(NAMESPACE, replica.pod.name)
-            replica.deleted_at = time.time()
             replica.life.stop()
         return new
 

@@ -9,16 +9,11 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import yaml
 
-from tests.support.tools import provide_tools
-from tokenfactory.sandbox.guardian import Guardian
-from tokenfactory.sandbox.servers import LOOPBACK, Server, pick_port
-
-READY_SECONDS = 30.0
+from tests.support.monitoring import MonitoringServer
+from tokenfactory.sandbox.servers import LOOPBACK
 
 
 class Pager:
@@ -54,65 +49,29 @@ class Pager:
         return [status for status, labels, _ in self.notes if labels["alertname"] == alertname]
 
 
-class AlertmanagerServer:
-    """Use as a context manager. It can be killed and started again on the same port."""
+class AlertmanagerServer(MonitoringServer):
+    """It notifies a pager of every alert by itself."""
+
+    tool = "alertmanager"
 
     def __init__(self, folder: Path, pager: Pager) -> None:
-        self._folder = folder
-        self._binary = provide_tools("alertmanager") / "alertmanager"
-        self._port = pick_port()
-        self._guardian = Guardian(folder / "guarded")
-        self._server: Server | None = None
-        self.url = f"http://{LOOPBACK}:{self._port}"
+        super().__init__(folder)
         route = {"receiver": "pager", "group_by": ["..."], "group_wait": "1s", "group_interval": "1s"}
         receiver = {"name": "pager", "webhook_configs": [{"url": pager.url, "send_resolved": True}]}
         settings = {"route": {**route, "repeat_interval": "1h"}, "receivers": [receiver]}
         (folder / "alertmanager.yml").write_text(yaml.safe_dump(settings))
 
-    def __enter__(self) -> AlertmanagerServer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._guardian.close()
-
-    def start(self) -> None:
-        self._server = Server(
-            (
-                str(self._binary),
-                f"--config.file={self._folder / 'alertmanager.yml'}",
-                f"--storage.path={self._folder / 'data'}",
-                f"--web.listen-address={LOOPBACK}:{self._port}",
-                "--cluster.listen-address=",
-                "--log.level=warn",
-            ),
-            log=self._folder / "alertmanager.log",
-            guardian=self._guardian,
+    def flags(self) -> tuple[str, ...]:
+        return (
+            f"--config.file={self.folder / 'alertmanager.yml'}",
+            f"--storage.path={self.folder / 'data'}",
+            "--cluster.listen-address=",
         )
-        deadline = time.monotonic() + READY_SECONDS
-        while self._get("/-/ready") is None:
-            self._server.require_alive()
-            if time.monotonic() > deadline:
-                raise self._server.describe_failure("did not get ready")
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        if self._server is not None:
-            self._server.kill()
-            self._server = None
 
     def alerts(self) -> dict[str, dict[str, Any]]:
         """What fires now, by alert name."""
-        text = self._get("/api/v2/alerts?active=true")
+        text = self.get("/api/v2/alerts?active=true")
         return {alert["labels"]["alertname"]: alert for alert in json.loads(text or "[]")}
-
-    def _get(self, path: str) -> str | None:
-        try:
-            with urlopen(self.url + path, timeout=5) as answer:
-                return str(answer.read().decode())
-        except (URLError, OSError):
-            return None
 
 
 def wait_for(what: str, holds: Callable[[], Any], *, seconds: float = 30.0) -> Any:

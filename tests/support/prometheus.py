@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import yaml
 
-from tests.support.tools import provide_tools
+from tests.support.monitoring import MonitoringServer
 from tokenfactory.sandbox.fleet import ReplayedFleet
-from tokenfactory.sandbox.guardian import Guardian
 from tokenfactory.sandbox.objects import EXPORTER_NAMESPACE
-from tokenfactory.sandbox.servers import LOOPBACK, Server, pick_port
-
-READY_SECONDS = 30.0
 
 
 def scrape_job(
@@ -54,25 +47,14 @@ def jobs_of(fleet: ReplayedFleet) -> list[dict[str, Any]]:
     return [scrape_job("podMonitor/serving/vllm", engines), scrape_job("nvidia-dcgm-exporter", exporters)]
 
 
-class PrometheusServer:
-    """Use as a context manager. `folder` outlives a restart, so what was scraped is still there."""
+class PrometheusServer(MonitoringServer):
+    """Use as a context manager; what was scraped before a restart is still there."""
+
+    tool = "prometheus"
 
     def __init__(self, folder: Path, jobs: Iterable[Mapping[str, Any]], *, interval: str = "1s") -> None:
-        self._folder = folder
-        self._binary = provide_tools("prometheus") / "prometheus"
-        self._port = pick_port()
-        self._guardian = Guardian(folder / "guarded")
-        self._server: Server | None = None
-        self.url = f"http://{LOOPBACK}:{self._port}"
+        super().__init__(folder)
         self.configure(jobs, interval=interval)
-
-    def __enter__(self) -> PrometheusServer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._guardian.close()
 
     def configure(self, jobs: Iterable[Mapping[str, Any]], *, interval: str = "1s") -> None:
         """Writes the configuration that the next start reads."""
@@ -80,38 +62,11 @@ class PrometheusServer:
             "global": {"scrape_interval": interval, "scrape_timeout": interval},
             "scrape_configs": [dict(job) for job in jobs],
         }
-        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
+        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
 
-    def start(self) -> None:
-        """Starts it and waits until it answers queries."""
-        self._server = Server(
-            (
-                str(self._binary),
-                f"--config.file={self._folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={self._folder / 'data'}",
-                f"--web.listen-address={LOOPBACK}:{self._port}",
-                "--scrape.discovery-reload-interval=100ms",
-                "--log.level=warn",
-            ),
-            log=self._folder / "prometheus.log",
-            guardian=self._guardian,
+    def flags(self) -> tuple[str, ...]:
+        return (
+            f"--config.file={self.folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            "--scrape.discovery-reload-interval=100ms",
         )
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._answers():
-            self._server.require_alive()
-            if time.monotonic() > deadline:
-                raise self._server.describe_failure("did not get ready")
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """Ends it at once, as a crash would."""
-        if self._server is not None:
-            self._server.kill()
-            self._server = None
-
-    def _answers(self) -> bool:
-        try:
-            with urlopen(f"{self.url}/-/ready", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False

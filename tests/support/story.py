@@ -6,9 +6,10 @@ Nothing of the operator's code is used: rates, watts and moments are the story's
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from tokenfactory.sandbox.engine_page import render_engine_page
 from tokenfactory.sandbox.exporter_page import Board, render_exporter_page
@@ -169,3 +170,18 @@ class Story:
 def off_by(seen: float, true: float) -> float:
     """The relative error."""
     return abs(seen - true) / true
+
+
+def figures_of(document: Mapping[str, Any]) -> Figures:
+    """The unrounded figures of one document of `once`."""
+
+    def value(name: str, *labels: str) -> float:
+        rows = [row for row in document["figures"] if row["name"] == f"tokenfactory_pool_{name}"]
+        return next(float(row["value"]) for row in rows if row["labels"][: len(labels)] == list(labels))
+
+    return Figures(
+        dollars_per_million=value("cost_per_million_tokens", "total"),
+        tokens_per_second_per_gpu=value("tokens_per_second_per_gpu"),
+        dollars_per_hour=value("cost_per_hour"),
+        watts=value("power_watts", "measured"),
+    )

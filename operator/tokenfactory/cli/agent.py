@@ -6,9 +6,9 @@ import asyncio
 import sys
 
 import typer
-from pydantic import ValidationError
 
 from tokenfactory.agent.settings import AgentSettings
+from tokenfactory.cli.given import read_settings
 from tokenfactory.runtime import logs
 
 NO_DRIVER = 3
@@ -16,14 +16,7 @@ NO_DRIVER = 3
 
 def agent(context: typer.Context) -> None:
     """Serve the node's GPUs under dcgm-exporter's names. Settings: flags and TOKENFACTORY_AGENT_<NAME>."""
-    try:
-        settings = AgentSettings(
-            _cli_parse_args=context.args, _cli_prog_name="tokenfactory agent", _cli_kebab_case=True
-        )
-    except ValidationError as error:
-        for problem in error.errors():
-            print(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    settings = read_settings(AgentSettings, context, command="tokenfactory agent")
     logs.configure(settings.log_format, settings.log_level)
     # gRPC and NVML stay out of the operator's memory.
     from tokenfactory.agent.nvml import DriverMissing

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 ZEROS = ("0", "0.0")
-PRICE_PARTS = ("source", "text", "asOf", "problem", "message")
 
 
 def render(found: Mapping[str, Any]) -> str:

@@ -14,19 +14,12 @@ def run(context: typer.Context) -> None:
     """Run the operator. Every setting is a flag and an environment variable TOKENFACTORY_<NAME>."""
     with lean_imports():
         import uvloop
-        from pydantic import ValidationError
 
+        from tokenfactory.cli.given import read_settings
         from tokenfactory.runtime import logs
         from tokenfactory.runtime.settings import Settings
         from tokenfactory.runtime.wiring import operate
-    try:
-        settings = Settings(
-            _cli_parse_args=context.args, _cli_prog_name="tokenfactory run", _cli_kebab_case=True
-        )
-    except ValidationError as error:
-        for problem in error.errors():
-            print(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    settings = read_settings(Settings, context, command="tokenfactory run")
     logs.configure(settings.log_format, settings.log_level)
     try:
         uvloop.run(operate(settings))

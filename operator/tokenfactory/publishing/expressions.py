@@ -12,8 +12,6 @@ from typing import Protocol
 from tokenfactory.publishing.families import GAUGES, PREFIX
 from tokenfactory.publishing.samples import Sample
 
-DAY_SECONDS = 86_400
-
 Row = tuple[Mapping[str, str], float]
 
 

@@ -25,7 +25,7 @@ from tests.support.mixed_fleet import (
     truth,
     vllm_page,
 )
-from tests.support.story import Figures, Run, off_by
+from tests.support.story import Figures, Run, figures_of, off_by
 from tokenfactory.sandbox.objects import GpuNode
 from tokenfactory.sandbox.workload import Workload
 
@@ -314,19 +314,6 @@ def seen(told: Told, pool: str, seconds: float) -> dict[str, Any]:
     return next(doc for doc in told[1] if doc["name"] == pool and doc["t"] == BEGAN + seconds)
 
 
-def figures(document: dict[str, Any]) -> Figures:
-    def value(name: str, *labels: str) -> float:
-        rows = [row for row in document["figures"] if row["name"] == f"tokenfactory_pool_{name}"]
-        return next(float(row["value"]) for row in rows if row["labels"][: len(labels)] == list(labels))
-
-    return Figures(
-        dollars_per_million=value("cost_per_million_tokens", "total"),
-        tokens_per_second_per_gpu=value("tokens_per_second_per_gpu"),
-        dollars_per_hour=value("cost_per_hour"),
-        watts=value("power_watts", "measured"),
-    )
-
-
 def true_of(told: Told, pool: str, seconds: float) -> Figures:
     servers = [server for server in told[0] if server.pool == pool]
     return truth(servers, BEGAN + seconds - WINDOW, BEGAN + seconds, cycles=TIMES)
@@ -340,7 +327,7 @@ def true_of(told: Told, pool: str, seconds: float) -> Figures:
 def test_every_pool_is_within_half_a_percent_of_its_truth(
     told: Told, pool: str, seconds: float, figure: str
 ) -> None:
-    found = getattr(figures(seen(told, pool, seconds)), figure)
+    found = getattr(figures_of(seen(told, pool, seconds)), figure)
     true = getattr(true_of(told, pool, seconds), figure)
     assert off_by(found, true) <= 0.005, f"{found:.6g}, truth {true:.6g}, off by {off_by(found, true):.3%}"
 
@@ -353,7 +340,7 @@ def test_the_fleet_as_a_whole_is_within_half_a_percent(told: Told) -> None:
         millions = [part.dollars_per_hour / part.dollars_per_million for part in parts]
         return sum(dollars) / sum(millions)
 
-    shown = whole([figures(seen(told, pool, 120.0)) for pool in POOLS])
+    shown = whole([figures_of(seen(told, pool, 120.0)) for pool in POOLS])
     assert off_by(shown, whole([true_of(told, pool, 120.0) for pool in POOLS])) <= 0.005
 
 

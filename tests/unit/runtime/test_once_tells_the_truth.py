@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.story import Figures, Life, Run, Story, off_by
+from tests.support.story import Life, Run, Story, figures_of, off_by
 from tokenfactory.sandbox.fleet import H200, NAMESPACE, PoolPlan, factory_body
 from tokenfactory.sandbox.objects import GpuNode, render_time
 
@@ -130,21 +130,6 @@ def _once(folder: Path, output: str) -> list[dict[str, Any]]:
     )
 
 
-def _figures(document: dict[str, Any]) -> Figures:
-    """The unrounded figures of one document."""
-
-    def value(name: str, *labels: str) -> float:
-        rows = [row for row in document["figures"] if row["name"] == f"tokenfactory_pool_{name}"]
-        return next(float(row["value"]) for row in rows if row["labels"][: len(labels)] == list(labels))
-
-    return Figures(
-        dollars_per_million=value("cost_per_million_tokens", "total"),
-        tokens_per_second_per_gpu=value("tokens_per_second_per_gpu"),
-        dollars_per_hour=value("cost_per_hour"),
-        watts=value("power_watts", "measured"),
-    )
-
-
 def _lost(name: str, at: float) -> bool:
     """Two engine pages and one exporter page are missing, at different times."""
     return (name, at - BEGAN) in {("pod-0", 90.0), ("pod-1", 102.0), ("node-1", 96.0)}
@@ -173,7 +158,7 @@ def test_a_window_with_restart_lost_scrapes_loading_and_replaced_pods_is_within_
     story, documents = told
     document = next(item for item in documents if item["t"] == BEGAN + seconds)
     true = getattr(story.truth(BEGAN + end - WINDOW, BEGAN + end), figure)
-    seen = getattr(_figures(document), figure)
+    seen = getattr(figures_of(document), figure)
     assert off_by(seen, true) <= 0.005, f"{seen:.6g}, truth {true:.6g}, off by {off_by(seen, true):.3%}"
 
 
@@ -194,7 +179,7 @@ def test_the_status_of_once_shows_the_same_numbers_to_four_digits(
     told: tuple[Story, list[dict[str, Any]]],
 ) -> None:
     _, documents = told
-    last, figures = documents[-1], _figures(documents[-1])
+    last, figures = documents[-1], figures_of(documents[-1])
     cost, status = last["status"]["cost"], last["status"]
     assert off_by(float(cost["perMillionTokens"]), figures.dollars_per_million) <= 0.0005
     assert off_by(float(cost["perHour"]), figures.dollars_per_hour) <= 0.0005
