@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import socket
+import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-import yaml
 
-from tests.support.installed import MANIFESTS
+from tests.support.guarding import NAME, Guarding, try_to_apply
 from tests.support.scenes import small_plan
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.fleet import NAMESPACE
-from tokenfactory.sandbox.scene import Scene
-from tokenfactory.sandbox.servers import pick_port
+from tokenfactory.sandbox.scene import MANIFESTS, Scene
 
 pytestmark = pytest.mark.controlplane
 
 PLAN = small_plan("guarded")
 MTP = '--speculative-config={"method":"mtp","num_speculative_tokens":1}'
 REQUIRED = {"spec": {"optimizations": [{"name": "MultiTokenPrediction", "policy": "Required"}]}}
+GROUPS = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
 
 
 @pytest.fixture(scope="module")
-def scene(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder, port = tmp_path_factory.mktemp("guard"), pick_port()
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    certificate.cert_chain_pems[0].write_to_path(folder / "tls.crt")
-    certificate.private_key_pem.write_to_path(folder / "tls.key")
+def guarding(tmp_path_factory: pytest.TempPathFactory) -> Guarding:
+    return Guarding(tmp_path_factory.mktemp("guard"))
+
+
+@pytest.fixture(scope="module")
+def scene(assets: Assets, guarding: Guarding) -> Iterator[Scene]:
+    """LeaderWorkerSet is installed when the operator runs already."""
     with Scene(assets, (PLAN,)) as running:
         patch = json.dumps(REQUIRED)
         running.kubectl("patch", "tfpool", PLAN.name, "-n", NAMESPACE, "--type=merge", "-p", patch)
-        running.start_operator(TOKENFACTORY_GUARD_DIRECTORY=str(folder), TOKENFACTORY_GUARD_PORT=str(port))
-        install(running, authority.cert_pem.bytes(), port)
+        running.start_operator(**guarding.environment)
+        running.kubectl("apply", "-f", str(MANIFESTS.parent / "tests" / "support" / "crds" / GROUPS))
+        running.kubectl(
+            "wait", "--for=condition=Established", "crd/leaderworkersets.leaderworkerset.x-k8s.io"
+        )
+        guarding.install(running)
         yield running
-
-
-def install(scene: Scene, ca: bytes, port: int) -> None:
-    """The shipped webhook, with an address that this API server can reach."""
-    body = yaml.safe_load((MANIFESTS / "components" / "guard" / "webhook.yaml").read_text())
-    bundle = base64.b64encode(ca).decode()
-    body["webhooks"][0]["clientConfig"] = {"url": f"https://127.0.0.1:{port}/guard", "caBundle": bundle}
-    assert apply(scene, body).returncode == 0
-
-
-def apply(scene: Scene, body: dict[str, Any]) -> Any:
-    path = Path(scene.plane.folder) / "workload.json"
-    path.write_text(json.dumps(body))
-    return scene.plane.kubectl("apply", "-f", str(path))
 
 
 def guard(scene: Scene, mode: str) -> None:
@@ -61,79 +50,160 @@ def guard(scene: Scene, mode: str) -> None:
     expected = {"Off": (0, ""), "Warn": (0, "Warning"), "Deny": (1, "denied")}[mode]
 
     def heard() -> bool:
-        body = deployment(f"probe-{mode.lower()}")
-        path = Path(scene.plane.folder) / "probe.json"
-        path.write_text(json.dumps(body))
-        done = scene.plane.kubectl("create", "--dry-run=server", "-f", str(path))
+        done = try_to_apply(scene, deployment("probe"), "--dry-run=server")
         return (done.returncode, expected[1] in done.stderr) == (expected[0], True)
 
     scene.wait_for(f"guard {mode} is in force", heard, seconds=30)
 
 
-def deployment(name: str, *args: str, replicas: int = 0, app: str = PLAN.name) -> dict[str, Any]:
+def template(*args: str, app: str = PLAN.name) -> dict[str, Any]:
     container = {"name": "vllm", "image": "vllm/vllm-openai:v0.32.0", "args": ["--model=org/model", *args]}
-    labels = {"app": app}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-        },
-    }
+    spec = {"automountServiceAccountToken": False, "containers": [container]}
+    return {"metadata": {"labels": {"app": app}}, "spec": spec}
+
+
+def workload(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def deployment(name: str, *args: str, replicas: int = 0, app: str = PLAN.name) -> dict[str, Any]:
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": app}}}
+    return workload("apps/v1", "Deployment", name, {**spec, "template": template(*args, app=app)})
+
+
+def stateful_set(name: str, *args: str, replicas: int = 0) -> dict[str, Any]:
+    spec = {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": {"app": PLAN.name}}}
+    return workload("apps/v1", "StatefulSet", name, {**spec, "template": template(*args)})
+
+
+def leader_worker_set(name: str, *args: str, replicas: int = 0) -> dict[str, Any]:
+    group = {"size": 2, "leaderTemplate": template(*args), "workerTemplate": template(*args, "--headless")}
+    spec = {"replicas": replicas, "leaderWorkerTemplate": group}
+    return workload("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", name, spec)
 
 
 def pod(name: str, *args: str) -> dict[str, Any]:
-    template = deployment(name, *args)["spec"]["template"]
-    metadata = {"name": name, "namespace": NAMESPACE, **template["metadata"]}
-    spec = {**template["spec"], "automountServiceAccountToken": False}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    body = workload("v1", "Pod", name, template(*args)["spec"])
+    body["metadata"]["labels"] = {"app": PLAN.name}
+    return body
 
 
-def test_off_by_default_nothing_is_said(scene: Scene) -> None:
-    done = apply(scene, deployment("quiet"))
+KINDS = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(deployment, id="a Deployment"),
+        pytest.param(stateful_set, id="a StatefulSet"),
+        pytest.param(leader_worker_set, id="a LeaderWorkerSet whose kind is younger than the operator"),
+        pytest.param(pod, id="a Pod"),
+    ],
+)
+SCALED = pytest.mark.parametrize("make", [deployment, stateful_set, leader_worker_set])
+
+
+@KINDS
+def test_off_by_default_nothing_is_said(scene: Scene, make: Any) -> None:
+    done = try_to_apply(scene, make("quiet"))
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_warn_shows_the_flag_to_add_and_applies(scene: Scene) -> None:
+@KINDS
+def test_warn_shows_the_flag_to_add_and_applies(scene: Scene, make: Any) -> None:
     guard(scene, "Warn")
-    done = apply(scene, deployment("warned"))
+    done = try_to_apply(scene, make("warned"))
     assert done.returncode == 0
     assert 'Warning: InferencePool "guarded" requires MultiTokenPrediction' in done.stderr
     assert "--speculative-config" in done.stderr
 
 
-def test_deny_refuses_and_names_the_flag(scene: Scene) -> None:
+@KINDS
+def test_deny_refuses_and_names_the_flag(scene: Scene, make: Any) -> None:
     guard(scene, "Deny")
-    for body in (deployment("refused"), pod("refused-pod")):
-        done = apply(scene, body)
-        assert done.returncode == 1
-        assert "denied the request" in done.stderr
-        assert "--speculative-config" in done.stderr
+    done = try_to_apply(scene, make("refused"))
+    assert done.returncode == 1
+    assert "denied the request" in done.stderr
+    assert "--speculative-config" in done.stderr
 
 
-def test_under_deny_what_is_declared_or_not_selected_passes(scene: Scene) -> None:
+@KINDS
+def test_under_deny_what_is_declared_passes(scene: Scene, make: Any) -> None:
     guard(scene, "Deny")
-    for body in (deployment("declared", MTP), deployment("elsewhere", app="nobody-selects-this")):
-        done = apply(scene, body)
-        assert (done.returncode, done.stderr) == (0, "")
+    done = try_to_apply(scene, make("declared", MTP))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_under_deny_a_workload_from_before_can_still_be_scaled(scene: Scene) -> None:
+def test_under_deny_what_is_not_selected_passes(scene: Scene) -> None:
     guard(scene, "Deny")
-    scene.kubectl("scale", "deployment", "quiet", "-n", NAMESPACE, "--replicas=3")
-    refused = apply(scene, deployment("quiet", "--max-model-len=4096", replicas=3))
-    assert refused.returncode == 1
+    done = try_to_apply(scene, deployment("elsewhere", app="nobody-selects-this"))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_guard_that_is_away_holds_up_nobody(scene: Scene) -> None:
-    name = "tokenfactory-guard"
-    away = [{"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": "https://127.0.0.1:1/guard"}]
-    scene.kubectl("patch", "validatingwebhookconfiguration", name, "--type=json", "-p", json.dumps(away))
-    scene.wait_for(
-        "the API server has heard of it",
-        lambda: apply(scene, deployment("passes")).returncode == 0,
-        seconds=30,
-    )
+@SCALED
+def test_under_deny_a_workload_from_before_is_scaled_restarted_and_deleted(scene: Scene, make: Any) -> None:
+    guard(scene, "Deny")
+    body = make("quiet")
+    what = f"{body['kind']}.{body['apiVersion'].partition('/')[0]}/quiet"
+    patch = json.dumps({"spec": {"replicas": 3}})
+    scene.kubectl("patch", what, "-n", NAMESPACE, "--type=merge", "-p", patch)
+    scene.kubectl("annotate", what, "-n", NAMESPACE, "example.org/touched=yes")
+    if body["apiVersion"] == "apps/v1":
+        scene.kubectl("scale", what, "-n", NAMESPACE, "--replicas=2")
+        scene.kubectl("rollout", "restart", what, "-n", NAMESPACE)
+    assert try_to_apply(scene, make("quiet", "--max-model-len=4096", replicas=3)).returncode == 1
+    scene.kubectl("delete", what, "-n", NAMESPACE, "--wait=false")
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(scene: Scene, guarding: Guarding) -> None:
+    guard(scene, "Deny")
+    before = served_certificate(guarding.port)
+    guarding.issue()
+    scene.wait_for("the new one is served", lambda: served_certificate(guarding.port) not in ("", before))
+    scene.wait_for("it refuses", lambda: is_refused(scene))
+
+
+def test_a_certificate_that_can_not_be_read_ends_no_operator(scene: Scene, guarding: Guarding) -> None:
+    (guarding.folder / "tls.crt").write_text("half of one")
+    scene.wait_for("it is away", lambda: served_certificate(guarding.port) == "")
+    assert try_to_apply(scene, deployment("passes")).returncode == 0
+    guarding.issue()
+    scene.wait_for("it is back", lambda: is_refused(scene))
+
+
+def test_a_standby_rules_like_the_leader(
+    scene: Scene, guarding: Guarding, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    guard(scene, "Deny")
+    other = Guarding(tmp_path_factory.mktemp("standby"))
+    standby = scene.start_operator(**other.environment)
+    assert "tokenfactory_leader 0.0" in standby.get("/metrics")[1]
+    other.install(scene)
+    scene.wait_for("it refuses", lambda: is_refused(scene))
+    standby.stop()
+    guarding.install(scene)
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["nothing listens", "it never answers"])
+def test_a_guard_that_is_away_holds_up_nobody(scene: Scene, guarding: Guarding, silent: bool) -> None:
+    """Also not somebody whose workload it would refuse: as shipped it is passed over after five seconds."""
+    guarding.install(scene)
+    guard(scene, "Deny")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1] if silent else 1
+        where = [
+            {"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": f"https://127.0.0.1:{port}"}
+        ]
+        scene.kubectl("patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p", json.dumps(where))
+        body = deployment("silent" if silent else "away")
+        scene.wait_for("it passes", lambda: try_to_apply(scene, body).returncode == 0, seconds=30)
+
+
+def is_refused(scene: Scene) -> bool:
+    return try_to_apply(scene, deployment("probe"), "--dry-run=server").returncode == 1
+
+
+def served_certificate(port: int) -> str:
+    """What the guard shows; empty while nobody answers."""
+    try:
+        return ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
+    except OSError:
+        return ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,12 @@ from tokenfactory.model import Pool, Terms
 from tokenfactory.runtime.desk import Desk
 from tokenfactory.runtime.settings import Settings
 
-WORKLOADS = (
-    ("apps", "v1", "deployments"),
-    ("apps", "v1", "statefulsets"),
-    ("leaderworkerset.x-k8s.io", "v1", "leaderworkersets"),
-    ("", "v1", "pods"),
-)
+POD = {"group": "", "version": "v1", "resource": "pods"}
 PATH = "guard"
-"""The path of the webhook, which kopf takes for the handlers' id."""
+"""The path of the webhook, which kopf takes for the handler's id."""
 CERTIFICATE, PRIVATE_KEY = "tls.crt", "tls.key"
+CHECK_SECONDS = 10.0
+RETRY_SECONDS = 5.0
 
 
 def serve_guard(
@@ -38,26 +36,76 @@ def serve_guard(
     if not (certificate.is_file() and key.is_file()):
         return False
     options.admission.managed = None
-    options.admission.server = kopf.WebhookServer(
-        addr=given.bind_address, port=given.guard_port, certfile=str(certificate), pkeyfile=str(key)
+    options.admission.server = GuardServer(
+        kopf.WebhookServer(
+            addr=given.bind_address,
+            port=given.guard_port,
+            certfile=str(certificate),
+            pkeyfile=str(key),
+            file_check_interval=CHECK_SECONDS,
+        )
     )
     _register(registry, desk)
     return True
 
 
+class GuardServer:
+    """kopf's webhook server without what would bind it to the objects that it sees.
+
+    By itself kopf answers only for resources that were served when it started, remembers each updated object
+    by its UID for ever, and ends the operator when a certificate can't be read. Here every workload is handed
+    over as a pod without a UID (the guard looks at the object alone), and a server that fails starts again.
+    """
+
+    def __init__(self, server: kopf.WebhookServer) -> None:
+        self._server = server
+        self._log = structlog.get_logger("guard")
+
+    async def __call__(self, handle: kopf.WebhookFn) -> AsyncIterator[kopf.WebhookClientConfig]:
+        async def answer(request: Any, **context: Any) -> Any:
+            return await handle(make_anonymous(request), **context)
+
+        while True:
+            try:
+                async with self._server as server:
+                    async for address in server(answer):
+                        yield address
+            except OSError as error:
+                self._log.warning(
+                    "the guard can't be served and workloads pass",
+                    error=type(error).__name__,
+                    text=error.strerror,
+                )
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def make_anonymous(review: Any) -> Any:
+    """The AdmissionReview as if of a pod, its object without a UID. One without an object stays as it is."""
+    request = review.get("request")
+    changed = dict(request) if isinstance(request, Mapping) else {}
+    for part in ("object", "oldObject"):
+        body = changed.get(part)
+        if isinstance(body, Mapping) and isinstance(body.get("metadata"), Mapping):
+            metadata = {key: value for key, value in body["metadata"].items() if key != "uid"}
+            changed[part] = {**body, "metadata": metadata}
+    return {**review, "request": {**changed, "resource": POD}} if changed else review
+
+
 def _register(registry: kopf.OperatorRegistry, desk: Desk) -> None:
     log = structlog.get_logger("guard")
 
+    @kopf.on.validate("", "v1", "pods", id=PATH, operations=["CREATE", "UPDATE"], registry=registry)
     async def review(*, body: kopf.Body, namespace: str | None, warnings: list[str], **kwargs: Any) -> None:
         ruling = _rule(desk, body, kwargs.get("old"), namespace, log)
         warnings.extend(ruling.warnings)
         if ruling.refusals:
+            log.info(
+                "refused",
+                namespace=namespace or "",
+                kind=body.get("kind"),
+                name=body.metadata.get("name") or "",
+            )
             raise kopf.AdmissionError("; ".join(ruling.refusals), code=403)
-
-    for group, version, plural in WORKLOADS:
-        kopf.on.validate(group, version, plural, id=PATH, operations=["CREATE", "UPDATE"], registry=registry)(
-            review
-        )
 
 
 def _rule(

@@ -27,6 +27,11 @@ def _guard(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     return event
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what the guard refused: kopf logs that as an error of ours, and the guard logs it itself."""
+    return not str(record.msg).startswith("Webhook ")
+
+
 def configure(log_format: LogFormat, level: str) -> None:
     """Sets up logging for the process: ours and kopf's share one renderer on stderr.
 
@@ -62,5 +67,6 @@ def configure(log_format: LogFormat, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("kopf").setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("kopf.objects").filters[:] = [_is_ours]
     logging.getLogger("kopf._cogs.clients").setLevel(logging.CRITICAL)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
