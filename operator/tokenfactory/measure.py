@@ -37,6 +37,7 @@ class Absence(StrEnum):
     DEMAND_LIMITED = "DemandLimited"
     NO_BASELINE = "NoBaseline"
     ENGINE_NOT_SUPPORTED = "EngineNotSupported"
+    CLAIMS_NOT_READ = "ClaimsNotRead"
     SPLIT_UNKNOWN = "SplitUnknown"
     SUSPENDED = "Suspended"
 

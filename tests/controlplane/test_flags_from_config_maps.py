@@ -9,42 +9,60 @@ from typing import Any
 
 import pytest
 
-from tests.support.scenes import USER, small_plan
+from tests.support.scenes import USER, refusals, small_plan, take_right_away, wait_for_cycles, writes
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.audit import Audit
 from tokenfactory.sandbox.fleet import NAMESPACE
 from tokenfactory.sandbox.objects import render_time
+from tokenfactory.sandbox.operator_process import OPERATOR_NAMESPACE, OperatorProcess
 from tokenfactory.sandbox.scene import Scene
 
 pytestmark = pytest.mark.controlplane
 
 PLAN = small_plan("without-files")
-POOL = "from-a-file"
+POOL, CLIMBING, OTHER = "from-a-file", "climbing", "other"
 
 
-def config_map(name: str, data: dict[str, str]) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": NAMESPACE}
+def config_map(name: str, data: dict[str, str], namespace: str = NAMESPACE) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def serving_pod(node: str) -> dict[str, Any]:
-    container = {
+    return pod_of(
+        f"{POOL}-0",
+        POOL,
+        node,
+        [{"name": "flags", "configMap": {"name": "vllm-flags"}}],
+        args=["--model=$(MODEL)", "--config", "/etc/vllm/flags.yaml"],
+        env=[{"name": "MODEL", "valueFrom": {"configMapKeyRef": {"name": "vllm-model", "key": "name"}}}],
+    )
+
+
+def climbing_pod(node: str) -> dict[str, Any]:
+    """Its volume names a path to another namespace: the API server takes it, no kubelet would mount it."""
+    volume = {"name": "flags", "configMap": {"name": f"../../{OTHER}/configmaps/flags"}}
+    args = ["--model=org/model", "--config", "/etc/vllm/flags.yaml"]
+    return pod_of("climbing-0", CLIMBING, node, [volume], args=args)
+
+
+def pod_of(name: str, app: str, node: str, volumes: list[dict[str, Any]], **container: Any) -> dict[str, Any]:
+    served = {
         "name": "vllm",
         "image": "vllm/vllm-openai:v0.32.0",
-        "args": ["--model=$(MODEL)", "--config", "/etc/vllm/flags.yaml"],
-        "env": [{"name": "MODEL", "valueFrom": {"configMapKeyRef": {"name": "vllm-model", "key": "name"}}}],
         "volumeMounts": [{"name": "flags", "mountPath": "/etc/vllm"}],
         "resources": {"limits": {"nvidia.com/gpu": "1"}},
+        **container,
     }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": f"{POOL}-0", "namespace": NAMESPACE, "labels": {"app": POOL}},
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": app}},
         "spec": {
             "nodeName": node,
             "automountServiceAccountToken": False,
-            "containers": [container],
-            "volumes": [{"name": "flags", "configMap": {"name": "vllm-flags"}}],
+            "containers": [served],
+            "volumes": volumes,
         },
     }
 
@@ -52,50 +70,85 @@ def serving_pod(node: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def scene(assets: Assets) -> Iterator[Scene]:
     with Scene(assets, (PLAN,), audit=Audit.METADATA) as running:
+        running.cluster.add_namespace(OTHER)
+        put(running, config_map("flags", {"flags.yaml": "kv-offloading-size: 64\n"}, OTHER))
         put(running, config_map("vllm-flags", {"flags.yaml": "kv-offloading-size: 64\n"}))
         put(running, config_map("vllm-model", {"name": "nvidia/DeepSeek-R1-NVFP4"}))
         put(running, config_map("nobodys", {"secret": "of somebody else"}))
-        put(running, serving_pod(running.fleet.nodes[0].name))
-        started = {"state": {"running": {"startedAt": render_time(time.time() + 2)}}}
-        status = {
-            "phase": "Running",
-            "containerStatuses": [
-                {"name": "vllm", "image": "", "imageID": "", "restartCount": 0, "ready": True, **started}
-            ],
-        }
-        patch = json.dumps({"status": status})
-        running.kubectl(
-            "patch", "pod", f"{POOL}-0", "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch
-        )
-        body = PLAN.body(window_seconds=30)
-        body["metadata"]["name"] = POOL
-        body["spec"]["selector"] = {"matchLabels": {"app": POOL}}
-        running.cluster.apply(body)
-        running.start_operator()
+        node = running.fleet.nodes[0].name
+        for body in (serving_pod(node), climbing_pod(node)):
+            put(running, body)
+            run(running, body["metadata"]["name"])
+        for name in (POOL, CLIMBING):
+            running.cluster.apply(pool_of(name, app=name))
         yield running
 
 
+@pytest.fixture(scope="module")
+def operator(scene: Scene) -> OperatorProcess:
+    return scene.start_operator()
+
+
+def pool_of(name: str, *, app: str) -> dict[str, Any]:
+    body = PLAN.body(window_seconds=30)
+    body["metadata"]["name"] = name
+    body["spec"]["selector"] = {"matchLabels": {"app": app}}
+    return body
+
+
+def run(scene: Scene, pod: str) -> None:
+    """The kubelet's word that it runs since the ConfigMaps are there."""
+    started = {"state": {"running": {"startedAt": render_time(time.time() + 2)}}}
+    container = {"name": "vllm", "image": "", "imageID": "", "restartCount": 0, "ready": True, **started}
+    patch = json.dumps({"status": {"phase": "Running", "containerStatuses": [container]}})
+    scene.kubectl("patch", "pod", pod, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch)
+
+
 def put(scene: Scene, body: dict[str, Any]) -> None:
-    path = scene.plane.folder / "object.json"
-    path.write_text(json.dumps(body))
-    scene.kubectl("create", "-f", str(path))
+    assert scene.plane.kubectl("create", "-f", "-", input=json.dumps(body)).returncode == 0
 
 
-def declared(scene: Scene, optimization: str) -> str:
-    rows = scene.status(POOL).get("optimizations") or []
-    return next((str(row["declared"]) for row in rows if row["name"] == optimization), "")
+def row(scene: Scene, optimization: str, pool: str = POOL) -> dict[str, Any]:
+    rows = scene.status(pool).get("optimizations") or []
+    return next((dict(row) for row in rows if row["name"] == optimization), {})
 
 
+@pytest.mark.usefixtures("operator")
 def test_a_mounted_file_and_a_variable_of_config_maps_are_read(scene: Scene) -> None:
-    scene.wait_for("the row is there", lambda: declared(scene, "KVCacheOffloading"))
-    assert declared(scene, "KVCacheOffloading").startswith("declared")
-    assert declared(scene, "FP4").startswith("declared-by-checkpoint")
+    scene.wait_for("the row is there", lambda: row(scene, "KVCacheOffloading"))
+    assert row(scene, "KVCacheOffloading")["declared"].startswith("declared")
+    assert row(scene, "FP4")["declared"].startswith("declared-by-checkpoint")
 
 
+@pytest.mark.usefixtures("operator")
+def test_a_name_that_is_a_path_leads_to_no_other_namespace(scene: Scene) -> None:
+    found = scene.wait_for("the row is there", lambda: row(scene, "KVCacheOffloading", CLIMBING))
+    assert found["declared"] == "opaque (--config)"
+
+
+@pytest.mark.usefixtures("operator")
 def test_only_the_config_maps_that_serving_pods_use_are_asked_for_one_by_one(scene: Scene) -> None:
     asked = {
         (event.verb, event.namespace, event.name)
         for event in scene.plane.audit_events()
-        if event.user == USER and event.resource == "configmaps" and event.namespace == NAMESPACE
+        if event.user == USER and event.resource == "configmaps" and event.namespace != OPERATOR_NAMESPACE
     }
     assert asked == {("get", NAMESPACE, "vllm-flags"), ("get", NAMESPACE, "vllm-model")}
+
+
+def test_where_config_maps_may_not_be_read_pools_go_on_and_say_so(
+    scene: Scene, operator: OperatorProcess
+) -> None:
+    operator.stop()
+    take_right_away(scene, "configmaps")
+    operator.start()
+    scene.cluster.apply(pool_of("later", app=POOL))
+    scene.wait_for("the row is there", lambda: row(scene, "KVCacheOffloading", "later"))
+    for name in ("KVCacheOffloading", "FP4"):
+        assert row(scene, name, "later")["state"] == "Unverifiable"
+        assert row(scene, name, "later")["declared"].startswith("opaque")
+    before = len(writes(scene))
+    wait_for_cycles(scene, operator, "later", 2)
+    assert len(writes(scene)) == before
+    assert sorted(refusals(scene, "configmaps")) == ["vllm-flags", "vllm-model"]
+    assert operator.log.read_text().count("ConfigMaps may not be read") == 1

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.scenes import USER, small_plan
+from tests.support.scenes import USER, figure, refusals, small_plan, take_right_away, wait_for_cycles, writes
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.audit import Audit
 from tokenfactory.sandbox.fleet import NAMESPACE
+from tokenfactory.sandbox.operator_process import OperatorProcess
 from tokenfactory.sandbox.scene import Scene
 
 pytestmark = pytest.mark.controlplane
@@ -33,6 +34,13 @@ def claim(name: str) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"devices": {"requests": [request]}},
     }
+
+
+def pool_of(name: str) -> dict[str, Any]:
+    body = PLAN.body(window_seconds=30)
+    body["metadata"]["name"] = name
+    body["spec"]["selector"] = {"matchLabels": {"app": POOL}}
+    return body
 
 
 class Stage:
@@ -109,27 +117,31 @@ def scene(assets: Assets) -> Iterator[Scene]:
             users={"made": made},
         )
         stage.allocate("shared", result("gpu-7"), users=both)
-        body = PLAN.body(window_seconds=30)
-        body["metadata"]["name"] = POOL
-        body["spec"]["selector"] = {"matchLabels": {"app": POOL}}
-        running.cluster.apply(body)
-        running.start_operator()
+        running.cluster.apply(pool_of(POOL))
         yield running
+
+
+@pytest.fixture(scope="module")
+def operator(scene: Scene) -> OperatorProcess:
+    return scene.start_operator()
 
 
 def gpus_held(scene: Scene) -> str:
     return str((scene.status(POOL).get("gpus") or {}).get("held", ""))
 
 
+@pytest.mark.usefixtures("operator")
 def test_the_pool_holds_every_allocated_gpu_once(scene: Scene) -> None:
     scene.wait_for("the GPUs of the claims are counted", lambda: gpus_held(scene) == "7")
 
 
+@pytest.mark.usefixtures("operator")
 def test_the_pool_is_paid_for_by_them(scene: Scene) -> None:
     per_hour = scene.wait_for("a cost", lambda: (scene.status(POOL).get("cost") or {}).get("perHour"))
     assert float(per_hour) == pytest.approx(7 * float(PLAN.per_gpu_hour), rel=0.001)
 
 
+@pytest.mark.usefixtures("operator")
 def test_only_the_claims_of_serving_pods_are_asked_for_one_by_one(scene: Scene) -> None:
     asked = {
         (event.verb, event.namespace, event.name)
@@ -139,6 +151,7 @@ def test_only_the_claims_of_serving_pods_are_asked_for_one_by_one(scene: Scene) 
     assert asked == {("get", NAMESPACE, name) for name in ("whole", "made-x7k2p", "shared")}
 
 
+@pytest.mark.usefixtures("operator")
 def test_they_are_remembered(scene: Scene) -> None:
     """The pool is cycled every six seconds; two exclusive claims are asked for once."""
     asked = [
@@ -147,3 +160,22 @@ def test_they_are_remembered(scene: Scene) -> None:
         if event.user == USER and event.resource == "resourceclaims" and event.name != "shared"
     ]
     assert sorted(asked) == ["made-x7k2p", "whole"]
+
+
+def test_where_claims_may_not_be_read_pools_go_on_and_say_so(scene: Scene, operator: OperatorProcess) -> None:
+    """A pool of which nothing was published before: its GPUs are missing, not zero."""
+    operator.stop()
+    take_right_away(scene, "resourceclaims")
+    operator.start()
+    scene.cluster.apply(pool_of("later"))
+    found = scene.wait_for("it says why", lambda: scene.condition("later", "TelemetryHealthy"))
+    assert (found["status"], found["reason"]) == ("False", "ClaimsNotRead")
+    assert "grant the operator get on resourceclaims" in found["message"]
+    status = scene.status("later")
+    assert ("gpus" in status, "perHour" in status.get("cost", {})) == (False, False)
+    before = len(writes(scene))
+    wait_for_cycles(scene, operator, "later", 2)
+    assert len(writes(scene)) == before
+    assert figure(operator, "gpus", "later", kind="held") is None
+    assert sorted(refusals(scene, "resourceclaims")) == ["made-x7k2p", "shared", "whole"]
+    assert operator.log.read_text().count("ResourceClaims may not be read") == 1

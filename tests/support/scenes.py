@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -136,3 +137,27 @@ def writes(scene: Scene) -> tuple[AuditEvent, ...]:
         and event.verb not in ("get", "list", "watch")
         and event.resource not in ("", "leases", "configmaps")
     )
+
+
+def take_right_away(scene: Scene, resource: str) -> None:
+    """The rule of the operator's ClusterRole on this resource is gone, as on a cluster that refuses it."""
+    role = json.loads(scene.kubectl("get", "clusterrole", SERVICE_ACCOUNT, "-o", "json"))
+    role["rules"] = [rule for rule in role["rules"] if resource not in rule["resources"]]
+    assert scene.plane.kubectl("replace", "-f", "-", input=json.dumps(role)).returncode == 0
+
+
+def refusals(scene: Scene, resource: str) -> list[str]:
+    """The names of the objects of this resource that were asked for in vain, once for each time."""
+    events = (event for event in scene.plane.audit_events() if event.user == USER and event.code == 403)
+    return [event.name for event in events if event.resource == resource]
+
+
+def wait_for_cycles(scene: Scene, operator: OperatorProcess, pool: str, count: int) -> None:
+    """Until the pool's numbers were taken `count` more times."""
+
+    def seen() -> float:
+        return figure(operator, "last_observation_timestamp_seconds", pool) or 0.0
+
+    for _ in range(count):
+        last = scene.wait_for("a first cycle", seen)
+        scene.wait_for("another cycle", lambda: seen() > last, seconds=30)  # noqa: B023

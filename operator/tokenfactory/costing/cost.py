@@ -114,7 +114,7 @@ def missing_price(quote: PriceQuote, prices: Prices) -> Missing:
 def _per_hour(quote: PriceQuote, *, prices: Prices, held: Mapping[HardwareFacts, float]) -> Measure[Decimal]:
     """The price of every GPU held now, summed."""
     if not any(gpus > 0 for gpus in held.values()):
-        return Missing(Absence.NO_PODS, "no GPU is held")
+        return Missing(Absence.NO_PODS, "no GPU is known to be held")
     if isinstance(quote.per_gpu_hour, Missing):
         return quote.per_gpu_hour
     total = Decimal(0)

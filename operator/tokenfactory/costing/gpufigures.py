@@ -8,7 +8,7 @@ from tokenfactory.costing.hardware import HardwareFacts
 from tokenfactory.costing.ledger import Fault, GpuSample, PodSample, Tally
 from tokenfactory.costing.window import Span
 from tokenfactory.measure import Absence, Known, Measure, Missing
-from tokenfactory.model import BoardFigures, ExporterReading, Fleet, GpuFigures, Readings
+from tokenfactory.model import BoardFigures, ExporterReading, Fleet, FleetReason, GpuFigures, Readings
 
 LIMITS_SOURCE = "container limits, ResourceClaims and DCGM, docs/cost-model.md §4"
 DCGM_SOURCE = "DCGM"
@@ -26,9 +26,7 @@ def find_gpus(
     """Shares are means over the DCGM samples in the span of the pool's own GPUs."""
     inside = [item for item in samples if span.start < item.at <= span.end]
     return GpuFigures(
-        held=Known(value=sum(held.values()), basis="GPUs held", source=LIMITS_SOURCE)
-        if fleet.replicas
-        else Missing(Absence.NO_PODS),
+        held=_count_held(fleet, held),
         observed=_count_observed(fleet, observed, readings),
         products=tuple(sorted({facts.product for facts in held if facts.product})),
         busy_share=_mean((item.busy for item in inside), sampled=bool(inside), seconds=span.seconds),
@@ -73,6 +71,15 @@ def find_boards(
 
 def _share(part: float, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+def _count_held(fleet: Fleet, held: Mapping[HardwareFacts, float]) -> Measure[float]:
+    """None is not zero where the pods' claims could not be read."""
+    if not fleet.replicas:
+        return Missing(Absence.NO_PODS)
+    if not held and any(problem.reason is FleetReason.CLAIMS_NOT_READ for problem in fleet.problems):
+        return Missing(Absence.CLAIMS_NOT_READ)
+    return Known(value=sum(held.values()), basis="GPUs held", source=LIMITS_SOURCE)
 
 
 def _count_observed(fleet: Fleet, observed: Mapping[str, float], readings: Readings) -> Measure[float]:

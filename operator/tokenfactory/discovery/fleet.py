@@ -67,7 +67,7 @@ def find(
     return Fleet(
         replicas=replicas,
         exporters=exporters,
-        problems=list_problems(serving, selected=len(members), kept=len(kept)) + problems,
+        problems=list_problems(serving, selected=len(members), kept=len(kept), claims=claims) + problems,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from tokenfactory.discovery.engines import NOT_SUPPORTED
 from tokenfactory.model import Engine, EngineKind, FleetProblem, FleetReason, Replica
@@ -10,9 +10,14 @@ from tokenfactory.model import Engine, EngineKind, FleetProblem, FleetReason, Re
 MOST_NAMES = 5
 
 
-def list_problems(replicas: Sequence[Replica], *, selected: int, kept: int) -> tuple[FleetProblem, ...]:
-    """The problems of a fleet, the most basic first, each reason at most once."""
-    return tuple(_problems(replicas, selected, kept))
+def list_problems(
+    replicas: Sequence[Replica], *, selected: int, kept: int, claims: Collection[str] = ()
+) -> tuple[FleetProblem, ...]:
+    """The problems of a fleet, the most basic first, each reason at most once.
+
+    `claims` are the names of the ResourceClaims that were read.
+    """
+    return (*_problems(replicas, selected, kept), *_of_claims(replicas, claims))
 
 
 def list_engine_problems(engines: Sequence[Engine]) -> tuple[FleetProblem, ...]:
@@ -40,6 +45,15 @@ def _problems(replicas: Sequence[Replica], selected: int, kept: int) -> Iterator
         yield FleetProblem(
             FleetReason.PODS_SHARED,
             f"pods of this pool are also selected by {_listed(names)}: each pool counts them as its own",
+        )
+
+
+def _of_claims(replicas: Sequence[Replica], claims: Collection[str]) -> Iterator[FleetProblem]:
+    if any(use.name not in claims for replica in replicas for use in replica.pod.claims):
+        yield FleetProblem(
+            FleetReason.CLAIMS_NOT_READ,
+            "ResourceClaims of the pods can't be read, so GPUs that they hold count only where DCGM shows"
+            " them: grant the operator get on resourceclaims",
         )
 
 

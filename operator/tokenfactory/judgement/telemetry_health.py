@@ -31,6 +31,11 @@ _FIXES: tuple[tuple[FleetReason, TelemetryReason, str], ...] = (
         "there are more targets than are scraped: split the pool",
     ),
     (
+        FleetReason.CLAIMS_NOT_READ,
+        TelemetryReason.CLAIMS_NOT_READ,
+        "ResourceClaims can't be read: grant the operator get on resourceclaims",
+    ),
+    (
         FleetReason.HOST_NETWORK_REFUSED,
         TelemetryReason.HOST_NETWORK_REFUSED,
         "serving pods on the host network are not scraped: "

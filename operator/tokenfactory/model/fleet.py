@@ -269,6 +269,7 @@ class FleetReason(StrEnum):
     HOST_NETWORK_REFUSED = "HostNetworkRefused"
     TARGETS_TRUNCATED = "TargetsTruncated"
     DCGM_MISSING = "DCGMMissing"
+    CLAIMS_NOT_READ = "ClaimsNotRead"
     POOL_REF_NOT_FOUND = "PoolRefNotFound"
     POOL_REF_KIND_MISSING = "PoolRefKindMissing"
     PODS_SHARED = "PodsShared"

@@ -48,6 +48,7 @@ class TelemetryReason(StrEnum):
     NO_PODS = "NoPods"
     ENGINE_NOT_SUPPORTED = "EngineNotSupported"
     DCGM_MISSING = "DCGMMissing"
+    CLAIMS_NOT_READ = "ClaimsNotRead"
     HOST_NETWORK_REFUSED = "HostNetworkRefused"
     TARGETS_TRUNCATED = "TargetsTruncated"
     PROMETHEUS_UNAVAILABLE = "PrometheusUnavailable"

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from tests.unit.costing.synthetic import POOL, T0, TERMS, Sim, SimPod, held, served, totals
+from tokenfactory.costing.assess import assess
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
-from tokenfactory.model import CostBasis, Economics, EngineKind, Role
+from tokenfactory.model import CostBasis, Economics, EngineKind, FleetProblem, FleetReason, Role
 
 
 def value(measure: Measure[float]) -> float:
@@ -193,6 +194,17 @@ def test_a_pod_without_a_node_holds_nothing_and_a_bound_one_counts_while_it_load
     assert value(economics.gpus.held) == 8
     bound = Sim((SimPod(name="a"), replace(waiting, bound=True))).run(T0, T0 + 60)
     assert value(bound.gpus.held) == 16
+
+
+def test_gpus_of_claims_that_could_not_be_read_are_missing_and_not_zero() -> None:
+    situation = Sim((SimPod(name="a", gpus=0.0),), dark=lambda pod, t: True).situation(T0)
+    _, none = assess(situation, None)
+    assert value(none.gpus.held) == 0
+    problem = FleetProblem(FleetReason.CLAIMS_NOT_READ, "")
+    _, economics = assess(replace(situation, fleet=replace(situation.fleet, problems=(problem,))), None)
+    assert isinstance(economics.gpus.held, Missing)
+    assert economics.gpus.held.reason is Absence.CLAIMS_NOT_READ
+    assert isinstance(economics.cost.per_hour, Missing)
 
 
 def test_a_pod_that_holds_gpus_without_an_engine_is_idle_cost() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.discovery.kube import Shelf, exporter, node, pod, pool
 from tokenfactory.discovery.claims import claims_of, device_share, read_claim, uses_of
 from tokenfactory.discovery.fleet import find
-from tokenfactory.model import Claim, ClaimUse, Factory, Fleet, Pod, Terms
+from tokenfactory.model import Claim, ClaimUse, Factory, Fleet, FleetReason, Pod, Terms
 
 TERMS = Terms(factory=Factory())
 NO_LIMITS: dict[str, Any] = {"resources": {}}
@@ -47,7 +47,15 @@ def test_every_allocated_device_is_a_gpu() -> None:
 
 def test_an_unread_claim_counts_nothing_and_the_pod_is_still_there() -> None:
     """DCGM may show its GPUs: it replaces the count of a pod that asks for none."""
-    assert gpus(found(claiming("web-0", "a"))) == [0.0]
+    fleet = found(
+        claiming("web-0", "a"), claiming("web-1", "b"), b=claim(result("gpu-0"), users=("uid-web-1",))
+    )
+    assert gpus(fleet) == [0.0, 1.0]
+    assert [problem.reason for problem in fleet.problems] == [FleetReason.CLAIMS_NOT_READ]
+
+
+def test_a_claim_that_was_read_is_no_problem_whatever_it_holds() -> None:
+    assert found(claiming("web-0", "a"), a=claim()).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +119,9 @@ def test_a_pod_that_the_claim_does_not_know_yet_takes_part() -> None:
 
 
 def test_two_claims_of_one_pod_that_hold_one_device_count_it_once() -> None:
-    fleet = found(claiming("web-0", "a", "b"), a=claim(result("gpu-0")), b=claim(result("gpu-0")))
+    fleet = found(
+        claiming("web-0", "a", "b"), a=claim(result("gpu-0")), b=claim(result("gpu-0"), users=("uid-web-1",))
+    )
     assert gpus(fleet) == [1.0]
 
 

@@ -28,7 +28,7 @@ class Unreadable:
     why: str
 
 
-ABSENT = Unreadable("the configuration file is not among the ConfigMaps of the pod")
+ABSENT = Unreadable("the configuration file is in no ConfigMap of the pod that could be read")
 NOT_YAML = Unreadable("the configuration file is not a YAML object that can be read here")
 UNKNOWN_PIECE = Unreadable("the configuration file has pieces from variables that the pod does not say")
 
