@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_group
 
 from tests.support.documents import PAGES, ROOT, anchors, blocks, prose, read
 from tokenfactory.api.crd import KINDS
+from tokenfactory.cli.main import COMMANDS, build
 from tokenfactory.costing.spans import ENERGY_SAMPLES
 from tokenfactory.costing.tokencount import TOKEN_FLOOR
 from tokenfactory.discovery.claims import MOST_CLAIMS
@@ -35,6 +37,7 @@ VERBS = frozenset(
         "apply",
         "create",
         "describe",
+        "events",
         "get",
         "logs",
         "port-forward",
@@ -120,6 +123,18 @@ def test_every_kubectl_command_names_what_exists(page: Path, words: list[str]) -
         if word.startswith("crd/"):
             crds = {f"crd/{kind.plural}.tokenfactory.dev" for kind in KINDS}
             assert word in crds, f"{page}: {word}"
+
+
+def typed() -> list[tuple[Path, list[str]]]:
+    """Commands of ours with something behind their name: a bare name only speaks of the command."""
+    found = [(page, words) for page, words in lines("tokenfactory") if page != Path("CHANGELOG.md")]
+    return [(page, words) for page, words in found if len(words) > 2 and words[1] in COMMANDS]
+
+
+@pytest.mark.parametrize(("page", "words"), typed(), ids=lambda value: str(value)[:60])
+def test_every_command_of_ours_can_be_typed_as_it_is_written(page: Path, words: list[str]) -> None:
+    end = next((place for place, word in enumerate(words) if word in (">", "|", "&&")), len(words))
+    get_group(build([words[1]])).commands[words[1]].make_context(words[1], words[2:end])
 
 
 def examples() -> list[tuple[Path, dict[str, Any]]]:
