@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.scenes import USER, refusals, small_plan, take_right_away, wait_for_cycles, writes
+from tests.support.scenes import USER, refusals, small_plan, take_right_away, wait_for_cycles, writes_of
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.audit import Audit
 from tokenfactory.sandbox.fleet import NAMESPACE
@@ -147,8 +147,8 @@ def test_where_config_maps_may_not_be_read_pools_go_on_and_say_so(
     for name in ("KVCacheOffloading", "FP4"):
         assert row(scene, name, "later")["state"] == "Unverifiable"
         assert row(scene, name, "later")["declared"].startswith("opaque")
-    before = len(writes(scene))
+    asked, written = refusals(scene, "configmaps"), writes_of(scene, "later")
+    assert set(asked) == {"vllm-flags", "vllm-model"}
     wait_for_cycles(scene, operator, "later", 2)
-    assert len(writes(scene)) == before
-    assert sorted(refusals(scene, "configmaps")) == ["vllm-flags", "vllm-model"]
+    assert (refusals(scene, "configmaps"), writes_of(scene, "later")) == (asked, written)
     assert operator.log.read_text().count("ConfigMaps may not be read") == 1

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.scenes import USER, figure, refusals, small_plan, take_right_away, wait_for_cycles, writes
+from tests.support.scenes import (
+    USER,
+    figure,
+    refusals,
+    small_plan,
+    take_right_away,
+    wait_for_cycles,
+    writes_of,
+)
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.audit import Audit
 from tokenfactory.sandbox.fleet import NAMESPACE
@@ -173,9 +181,9 @@ def test_where_claims_may_not_be_read_pools_go_on_and_say_so(scene: Scene, opera
     assert "grant the operator get on resourceclaims" in found["message"]
     status = scene.status("later")
     assert ("gpus" in status, "perHour" in status.get("cost", {})) == (False, False)
-    before = len(writes(scene))
+    asked, written = refusals(scene, "resourceclaims"), writes_of(scene, "later")
+    assert set(asked) == {"made-x7k2p", "shared", "whole"}
     wait_for_cycles(scene, operator, "later", 2)
-    assert len(writes(scene)) == before
+    assert (refusals(scene, "resourceclaims"), writes_of(scene, "later")) == (asked, written)
     assert figure(operator, "gpus", "later", kind="held") is None
-    assert sorted(refusals(scene, "resourceclaims")) == ["made-x7k2p", "shared", "whole"]
     assert operator.log.read_text().count("ResourceClaims may not be read") == 1

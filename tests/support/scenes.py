@@ -139,6 +139,11 @@ def writes(scene: Scene) -> tuple[AuditEvent, ...]:
     )
 
 
+def writes_of(scene: Scene, pool: str) -> int:
+    """How often the pool's own status was written."""
+    return sum(event.resource == "inferencepools" and event.name == pool for event in writes(scene))
+
+
 def take_right_away(scene: Scene, resource: str) -> None:
     """The rule of the operator's ClusterRole on this resource is gone, as on a cluster that refuses it."""
     role = json.loads(scene.kubectl("get", "clusterrole", SERVICE_ACCOUNT, "-o", "json"))
