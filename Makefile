@@ -14,7 +14,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-engine lint bench bench-judgement crds tools clean python
+.PHONY: help demo test test-engine test-gpu lint bench bench-judgement crds tools clean python
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 26
@@ -24,7 +24,7 @@ demo: .venv/.synced ## Run the operator against an embedded control plane (ARGS=
 
 test: lint ## Check the code and run every test (but the benchmarks)
 	@$(BIN)/python hack/provide.py controlplane >/dev/null
-	$(BIN)/pytest -n 2 --dist loadfile -m "not bench" tests $(addprefix --ignore=,$(SERVERS))
+	$(BIN)/pytest -n 2 --dist loadfile -m "not bench and not gpu" tests $(addprefix --ignore=,$(SERVERS))
 	$(BIN)/pytest -n 4 --dist loadfile -m "not bench" $(SERVERS)
 
 lint: .venv/.synced ## Ruff, mypy and the laws of the architecture
@@ -36,6 +36,9 @@ lint: .venv/.synced ## Ruff, mypy and the laws of the architecture
 
 test-engine: .venv/.synced ## Compare with two real vLLM servers (6 GB once, then 10 to 20 minutes)
 	$(BIN)/python -m tests.engine.run $(ARGS)
+
+test-gpu: .venv/.synced ## Compare the agent with nvidia-smi on this machine's NVIDIA GPU (2 minutes; needs PyTorch)
+	$(BIN)/pytest -m gpu -s tests/gpu $(ARGS)
 
 bench-judgement: .venv/.synced ## False pages of the judge over 1,000 seeded pool-days (minutes)
 	@$(BIN)/python -m tests.bench.judgement $(ARGS)

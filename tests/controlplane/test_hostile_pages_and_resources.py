@@ -162,7 +162,7 @@ SPECS: dict[str, tuple[dict[str, Any], str]] = {
     "metrics-port": ({**APP, "metrics": {"port": 70000}}, "spec.metrics.port: must be at most 65535"),
     "misspelt-field": (
         {**APP, "windowSecond": 60},
-        "spec.windowSecond: is not a field of this resource: remove it or correct its name",
+        "spec.windowSecond: is not a field of this resource: did you mean windowSeconds?",
     ),
     "unknown-optimization": (
         {**APP, "optimizations": [{"name": "FP2"}]},

@@ -9,11 +9,9 @@ import threading
 import time
 from array import array
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
-
-from tests.engine.servers import Life
 
 PHRASES = (
     "the operator reads metrics from every pod and reports cache hits ",
@@ -23,6 +21,16 @@ PHRASES = (
 )
 THINKING_SECONDS = 0.05
 OUTPUT_TOKENS = (32, 64, 96, 128)
+
+
+class Target(Protocol):
+    """A server: `name` tells its lives apart."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -67,7 +75,7 @@ class Clients:
         self._thread = threading.Thread(target=self._loop.run_forever, name="clients", daemon=True)
         self._working = True
         self._done: Any = None
-        self.targets: tuple[Life, ...] = ()
+        self.targets: tuple[Target, ...] = ()
         self.received: dict[str, Received] = {}
 
     def __enter__(self) -> Clients:
@@ -86,7 +94,7 @@ class Clients:
         self._working = False
         self._done.result()
 
-    def of(self, life: Life) -> Received:
+    def of(self, life: Target) -> Received:
         return self.received.setdefault(life.name, Received())
 
     async def _work(self) -> None:
@@ -102,7 +110,7 @@ class Clients:
                 await self._ask(session, targets[number % len(targets)], dice)
             await asyncio.sleep(THINKING_SECONDS)
 
-    async def _ask(self, session: aiohttp.ClientSession, life: Life, dice: random.Random) -> None:
+    async def _ask(self, session: aiohttp.ClientSession, life: Target, dice: random.Random) -> None:
         received = self.of(life)
         body = {
             "model": "tiny",

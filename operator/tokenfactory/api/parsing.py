@@ -6,6 +6,7 @@ No message repeats what a tenant wrote: values may be long or secret. Only field
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -67,21 +68,46 @@ def _parse(body: Mapping[str, Any], model: type[Parsed]) -> Parsed:
         details = invalid.errors(include_url=False, include_input=False)
     except RecursionError:
         raise InvalidSpec("spec", "is nested too deeply: use the fields of this resource only") from None
-    raise _first(details)
+    raise _first(details, model)
 
 
-def _first(details: Sequence[ErrorDetails]) -> InvalidSpec:
+def _first(details: Sequence[ErrorDetails], model: type[Spec]) -> InvalidSpec:
     """The error to show: an unknown field before the rest, since a misspelt name often causes them."""
     chosen = min(details, key=lambda detail: detail["type"] != "extra_forbidden")
     more = f" ({len(details) - 1} more to correct)" if len(details) > 1 else ""
-    return InvalidSpec(_path(chosen), (_fix(chosen) + more)[:LONGEST_MESSAGE])
+    return InvalidSpec(_path(chosen), (_fix(chosen, model) + more)[:LONGEST_MESSAGE])
 
 
-def _fix(detail: ErrorDetails) -> str:
+def _fix(detail: ErrorDetails, model: type[Spec]) -> str:
     context = detail.get("ctx", {})
+    if detail["type"] == "extra_forbidden" and (meant := _meant(detail["loc"], model)):
+        return f"is not a field of this resource: did you mean {meant}?"
     if detail["type"] == RULE_ERROR:
         return str(context["message"])
     return FIXES.get(detail["type"], "is not valid: see its description").format(**context)
+
+
+def _meant(location: tuple[int | str, ...], model: type[Spec]) -> str:
+    """The field whose name is nearest to the unknown one at `location`; empty when none is near."""
+    *parents, unknown = location
+    known: Mapping[str, Any] = model.model_json_schema(by_alias=True)
+    definitions = known.get("$defs", {})
+    for part in parents:
+        below = known.get("items", {}) if isinstance(part, int) else known.get("properties", {}).get(part, {})
+        known = _resolve(below, definitions)
+    names = {name.lower(): name for name in known.get("properties", {})}
+    near = get_close_matches(str(unknown)[:LONGEST_NAME].lower(), names, n=1, cutoff=0.75)
+    return names[near[0]] if near else ""
+
+
+def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The list or the object that a field holds, behind a reference and beside null."""
+    for choice in (schema, *schema.get("anyOf", ())):
+        name = str(choice.get("$ref", "")).rpartition("/")[2]
+        found: Mapping[str, Any] = definitions.get(name, choice)
+        if "properties" in found or "items" in found:
+            return found
+    return {}
 
 
 def _path(detail: ErrorDetails) -> str:

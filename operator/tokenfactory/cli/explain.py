@@ -14,8 +14,7 @@ import typer
 from tokenfactory.cli.explanation import render
 from tokenfactory.cli.reach import Installation, ask, current_namespace, forwarded
 from tokenfactory.errors import InvalidSpec, UnreadableInput
-from tokenfactory.runtime.files import read_frames, read_objects
-from tokenfactory.runtime.offline import Replay
+from tokenfactory.runtime.offline import open_files
 
 DEFAULT_NAMESPACE = "default"
 
@@ -80,10 +79,8 @@ def explain(
 def _from_files(
     pool: str, namespace: str, resources: list[Path], objects: list[Path], metrics: Path | None
 ) -> Mapping[str, Any] | None:
-    if not (resources and objects and metrics):
-        raise UnreadableInput("from files: give -f, --objects and --metrics")
-    replay = Replay(read_objects(resources), read_objects(objects))
-    replay.run(read_frames(metrics))
+    replay, frames = open_files(resources, objects, metrics)
+    replay.run(frames)
     found = {
         key.namespace: document
         for key, document in replay.explain().items()

@@ -15,9 +15,9 @@ from rich.console import Console
 from tokenfactory.cli.table import WIDE, render_table
 from tokenfactory.errors import InvalidSpec, UnreadableInput
 from tokenfactory.model import Role
-from tokenfactory.runtime.files import read_frames, read_objects
+from tokenfactory.runtime.files import read_objects
 from tokenfactory.runtime.movie import Cast, in_movie, read_movie
-from tokenfactory.runtime.offline import Replay, Result
+from tokenfactory.runtime.offline import Replay, Result, open_files
 
 LINE_WIDTH = 240
 _DEFAULT_POOL = {"apiVersion": "tokenfactory.dev/v1alpha1", "kind": "InferencePool"}
@@ -77,10 +77,9 @@ def once(
             cast = Cast(gpus=gpus, product=product, roles=_read_roles(roles))
             terms = {"windowSeconds": window_seconds, "price": per_gpu_hour and {"perGPUHour": per_gpu_hour}}
             results = _replay(replay, cast, resources or [], terms=terms)
-        elif resources and objects and metrics is not None:
-            results = Replay(read_objects(resources), read_objects(objects)).run(read_frames(metrics))
         else:
-            raise UnreadableInput("give -f, --objects and --metrics, or --replay")
+            recording, frames = open_files(resources or [], objects or [], metrics)
+            results = recording.run(frames)
     except (UnreadableInput, InvalidSpec) as error:
         print(f"tokenfactory once: {error}", file=sys.stderr)
         raise typer.Exit(2) from None

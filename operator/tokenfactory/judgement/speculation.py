@@ -38,7 +38,7 @@ def prove_mtp(exhibit: Exhibit) -> Proof:
         return Proof(state=OptimizationState.UNVERIFIABLE, evidence=explain_opaque(exhibit))
     if drafting:
         return Proof(
-            state=OptimizationState.MISSING, evidence="drafts are made, but not by the declared method mtp"
+            state=OptimizationState.MISSING, evidence="drafts are made, but no flag asks for the method mtp"
         )
     return missing(exhibit)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from tokenfactory.cycle import Case, Line, Memory, Order, explain_case, keep_cas
 from tokenfactory.discovery.factory import read_factory
 from tokenfactory.discovery.resource import read_pool
 from tokenfactory.discovery.terms import resolve
+from tokenfactory.errors import UnreadableInput
 from tokenfactory.model import Factory, Pool, PoolKey, Resource, Terms
 from tokenfactory.publishing.samples import samples
 from tokenfactory.publishing.status import Subject, render
 from tokenfactory.runtime.files import (
+    FRAME_OBJECTS,
     FileClock,
     FileConfigMaps,
     FilePages,
@@ -23,6 +25,7 @@ from tokenfactory.runtime.files import (
     Frame,
     NoStopwatch,
     Stock,
+    read_frames,
     read_objects,
 )
 from tokenfactory.runtime.sources import OneSource
@@ -156,3 +159,18 @@ class Replay:
 
 def _ours(body: Mapping[str, Any]) -> bool:
     return str(body.get("apiVersion", "")).startswith("tokenfactory.dev/")
+
+
+def open_files(
+    resources: Sequence[Path], objects: Sequence[Path], metrics: Path | None
+) -> tuple[Replay, tuple[Frame, ...]]:
+    """A replay and its frames, from files. `objects` may be empty where the first frame has its own.
+
+    Raises UnreadableInput naming what is missing or can't be read, and InvalidSpec.
+    """
+    if not resources or metrics is None:
+        raise UnreadableInput("from files: give -f, --objects and --metrics")
+    frames = read_frames(metrics)
+    if not objects and frames[0].objects is None:
+        raise UnreadableInput(f"give --objects, or put an {FRAME_OBJECTS} into the first frame")
+    return Replay(read_objects(resources), read_objects(objects)), frames

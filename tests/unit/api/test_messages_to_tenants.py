@@ -45,6 +45,29 @@ def rejection(body: dict[str, Any]) -> InvalidSpec:
 
 
 @pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            {"windowSecond": 60},
+            "spec.windowSecond: is not a field of this resource: did you mean windowSeconds?",
+        ),
+        (
+            {"price": {"perGpuHour": "3"}},
+            "spec.price.perGpuHour: is not a field of this resource: did you mean perGPUHour?",
+        ),
+        (
+            {"optimizations": [{"name": "FP4", "polcy": "Required"}]},
+            "spec.optimizations[0].polcy: is not a field of this resource: did you mean policy?",
+        ),
+        ({"token": "x"}, "spec.token: is not a field of this resource: remove it or correct its name"),
+    ],
+)
+def test_a_misspelt_field_gets_the_name_that_was_meant(spec: dict[str, Any], message: str) -> None:
+    selector = {"selector": {"matchLabels": {"app": "a"}}}
+    assert str(rejection({"spec": selector | spec})).startswith(message)
+
+
+@pytest.mark.parametrize(
     "spec",
     [
         {"selector": {"matchLabels": {"app": f"--api-key={SECRET}"}}},
