@@ -45,13 +45,16 @@ from tokenfactory.model import (
     PrometheusTerms,
     Readings,
     Resource,
+    TelemetryMode,
     TelemetryTerms,
     Terms,
     Verdict,
 )
 from tokenfactory.ports import ClaimReader, ConfigMapReader, Inventory, PoolReferences, ReferencedPool
-from tokenfactory.publishing.explanation import Explained, explain
+from tokenfactory.publishing.explanation import Explained, Recording, explain
 from tokenfactory.publishing.status import Subject
+from tokenfactory.telemetry.recorded import question_of, wanted_of
+from tokenfactory.telemetry.wanted import PAGES_OF
 
 
 class Collector(Protocol):
@@ -252,7 +255,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is kept of a cycle so that it can be explained: nothing of it is copied."""
+    """What is kept of a cycle so that it can be explained: nothing of it is copied.
+
+    `recorded` is what was read from a Prometheus: namespaces, and the names asked for there.
+    """
 
     pool: Pool
     terms: Terms
@@ -260,6 +266,7 @@ class Case:
     verdict: Verdict
     ledger: Ledger
     names: Mapping[str, str]
+    recorded: frozenset[tuple[str, frozenset[str]]] = frozenset()
 
 
 def keep_case(order: Order, outcome: Outcome) -> Case | None:
@@ -274,6 +281,7 @@ def keep_case(order: Order, outcome: Outcome) -> Case | None:
         verdict=subject.verdict,
         ledger=ledger,
         names={replica.pod.uid: replica.pod.name for replica in subject.fleet.replicas},
+        recorded=wanted_of(subject.fleet) if _is_recorded(order.terms) else frozenset(),
     )
 
 
@@ -286,7 +294,27 @@ def explain_case(case: Case) -> dict[str, Any]:
             verdict=case.verdict,
             account=itemize(case.pool, case.terms, case.ledger, case.economics),
             names=case.names,
+            recording=_describe_recording(case),
         )
+    )
+
+
+def _is_recorded(terms: Terms) -> bool:
+    return terms.telemetry.mode is TelemetryMode.PROMETHEUS
+
+
+def _describe_recording(case: Case) -> Recording | None:
+    """The Prometheus that the pages came from, and what it was asked; None: the pods themselves."""
+    terms = case.terms.telemetry
+    if terms.prometheus is None or not _is_recorded(case.terms):
+        return None
+    asked = sorted(
+        (PAGES_OF[names], where, question_of(terms, where, names)) for where, names in case.recorded
+    )
+    return Recording(
+        url=terms.prometheus.url,
+        tenant=terms.prometheus.tenant,
+        queries=tuple((of, where, question.query()) for of, where, question in asked),
     )
 
 

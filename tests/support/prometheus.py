@@ -48,18 +48,30 @@ def jobs_of(fleet: ReplayedFleet) -> list[dict[str, Any]]:
 
 
 class PrometheusServer(MonitoringServer):
-    """Use as a context manager; what was scraped before a restart is still there."""
+    """Use as a context manager; what was scraped before a restart is still there.
+
+    `settings` are further sections of its configuration. It takes what others write to `writing_url`.
+    """
 
     tool = "prometheus"
 
-    def __init__(self, folder: Path, jobs: Iterable[Mapping[str, Any]], *, interval: str = "1s") -> None:
+    def __init__(
+        self, folder: Path, jobs: Iterable[Mapping[str, Any]], *, interval: str = "1s", **settings: Any
+    ) -> None:
         super().__init__(folder)
+        self._settings = settings
+        self.writing_url = f"{self.url}/api/v1/write"
         self.configure(jobs, interval=interval)
 
     def configure(self, jobs: Iterable[Mapping[str, Any]], *, interval: str = "1s") -> None:
         """Writes the configuration that the next start reads."""
         settings = {
-            "global": {"scrape_interval": interval, "scrape_timeout": interval},
+            **self._settings,
+            "global": {
+                "scrape_interval": interval,
+                "scrape_timeout": interval,
+                **self._settings.get("global", {}),
+            },
             "scrape_configs": [dict(job) for job in jobs],
         }
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
@@ -69,4 +81,5 @@ class PrometheusServer(MonitoringServer):
             f"--config.file={self.folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.folder / 'data'}",
             "--scrape.discovery-reload-interval=100ms",
+            "--web.enable-remote-write-receiver",
         )

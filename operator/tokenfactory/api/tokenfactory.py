@@ -236,7 +236,10 @@ class PrometheusServer(Spec):
     tenant: (
         Annotated[str, Spelled(r"^[-A-Za-z0-9_.|]*$", "must be letters, digits, '-', '_', '.' or '|'", 150)]
         | None
-    ) = Field(None, description="Tenant that is asked, sent as X-Scope-OrgID: for Mimir, Cortex and Thanos.")
+    ) = Field(
+        None,
+        description="Tenant that is asked: sent as X-Scope-OrgID for Mimir and Cortex, and as THANOS-TENANT.",
+    )
     labels: PrometheusLabels | None = Field(
         None, description="Labels that tell pods apart. namespace and pod when left out."
     )

@@ -37,12 +37,27 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
         f"window: {window['start']} to {window['end']}, {window['seconds']} s{full}; "
         f"replicas read: {window['coverage']}"
     )
+    yield from _pages(found["pages"])
     source = ", ".join(
         str(price[key]) for key in ("source", "text", "asOf", "problem", "message") if key in price
     )
     mark = " (a placeholder in its source)" if price.get("placeholder") else ""
     yield f"price: {price.get('currency', '')} {source}{mark}".rstrip()
     yield "The status shows four digits, and may lag behind these numbers by 2 %."
+
+
+def _pages(pages: Mapping[str, Any]) -> Iterator[str]:
+    """Where the pages came from; of the names in a query only the first."""
+    if pages["from"] != "Prometheus":
+        yield f"pages: read from {'files' if pages['from'] == 'Files' else 'the pods themselves'}"
+        return
+    tenant = f", tenant {pages['tenant']}" if "tenant" in pages else ""
+    yield f"pages: as Prometheus scraped them, {pages['url']}{tenant}"
+    for row in pages["queries"]:
+        names, rest = row["query"].split('",', 1)
+        first, *more = names.split("|")
+        yield f'  {row["of"]} of {row["namespace"]}: {first}|… {len(more)} more names",{rest}'
+    yield "  All names: -o json. At both ends of the window its counters differ by the inputs, to one scrape."
 
 
 def _figure(row: Mapping[str, Any]) -> Iterator[str]:

@@ -17,10 +17,14 @@ def find_span(ledger: Ledger, terms: Terms) -> Span:
 
 
 def find_energy_span(ledger: Ledger, span: Span, *, terms: Terms) -> Span:
-    """The energy window: it ends with the pool's, or now when no engine is read: boards go on."""
+    """The energy window: it ends with the pool's, or now when no engine is read: boards go on.
+
+    It never begins before the first cycle, as the pool's may where pages are older than the cycle: who held
+    the boards until then is not known.
+    """
     stale = ledger.at - span.end > FRESH_INTERVALS * terms.scrape_interval_seconds
     end = ledger.at if stale else span.end
-    begun = ledger.first_at if ledger.began is None else ledger.began
+    begun = ledger.first_at if ledger.began is None else max(ledger.first_at, ledger.began)
     return Span(min(end, max(end - energy_seconds(terms), begun)), end)
 
 

@@ -13,6 +13,7 @@ from tokenfactory.model import (
     EngineKind,
     FailureReason,
     FleetReason,
+    TelemetryMode,
     Truth,
 )
 from tokenfactory.model.reasons import ConditionType, TelemetryReason
@@ -54,6 +55,11 @@ _FIXES: tuple[tuple[FleetReason, TelemetryReason, str], ...] = (
 )
 
 _DCGM_FIX = "run dcgm-exporter on every GPU node, or set telemetry.dcgm in the TokenFactory to where it runs"
+
+_DCGM_FIX_RECORDED = (
+    "have Prometheus scrape dcgm-exporter on every GPU node, with honorLabels false in its monitor: "
+    "true hides the GPUs that pods hold"
+)
 
 _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
     {
@@ -156,12 +162,14 @@ def _name_failures(message: str, evidence: Evidence) -> str:
         return message
     named = list_names([f"{name}: {reason.value}" for name, reason in failures])
     name, reason = failures[0]
-    advice = _advise(evidence, name, reason) or _ADVICE.get(reason, "")
+    advice = _advise(evidence, name, reason) or _ADVICE.get(reason) or PROMETHEUS_ADVICE.get(reason)
     return f"{message}; {named}; {advice}" if advice else f"{message}; {named}"
 
 
 def _advise(evidence: Evidence, name: str, reason: FailureReason) -> str:
     """What to do, as far as the failing pod's engine makes it plain; empty for the general advice."""
+    if reason is FailureReason.NO_GPU_METRICS and _is_recorded(evidence):
+        return _DCGM_FIX_RECORDED
     uids = {replica.pod.uid for replica in evidence.fleet.replicas if replica.pod.name == name}
     seen = {item.id: item for item in evidence.economics.evidence if item.failure is reason}
     for item in evidence.inspected:
@@ -186,8 +194,14 @@ def _check_gpus(evidence: Evidence) -> Condition | None:
     seen = f"{coverage.scraped} of {coverage.expected} GPUs are seen by DCGM"
     if evidence.economics.failures and not told:
         return _say(Truth.FALSE, TelemetryReason.SCRAPE_FAILED, _name_failures(seen, evidence))
-    fix = told[0] if told and told[0] else _DCGM_FIX
+    general = _DCGM_FIX_RECORDED if _is_recorded(evidence) else _DCGM_FIX
+    fix = told[0] if told and told[0] else general
     return _say(Truth.FALSE, TelemetryReason.DCGM_MISSING, f"{seen}: {fix}")
+
+
+def _is_recorded(evidence: Evidence) -> bool:
+    """Whether pages come from a Prometheus."""
+    return evidence.terms.telemetry.mode is TelemetryMode.PROMETHEUS
 
 
 _CHECKS: tuple[Callable[[Evidence], Condition | None], ...] = (

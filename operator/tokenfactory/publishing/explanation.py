@@ -40,14 +40,27 @@ UNKNOWN_NAME = "(gone)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """The Prometheus that the pages came from, and its queries: (pages of what, namespace, PromQL)."""
+
+    url: str
+    tenant: str
+    queries: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """What an explanation is made of: one cycle, its account, and the names of the pods that are there."""
+    """What an explanation is made of: one cycle, its account, and the names of the pods that are there.
+
+    `recording` is None where the pages were read from the pods themselves.
+    """
 
     key: PoolKey
     economics: Economics
     verdict: Verdict
     account: Account
     names: Mapping[str, str]
+    recording: Recording | None = None
 
 
 def explain(given: Explained) -> dict[str, Any]:
@@ -63,6 +76,7 @@ def explain(given: Explained) -> dict[str, Any]:
             "full": economics.window_full,
             "coverage": f"{economics.coverage.scraped}/{economics.coverage.expected}",
         },
+        "pages": _pages(given.recording),
         "price": _price(economics),
         "inputs": [{"name": name, "value": plain(value)} for name, value in _inputs(given).items()],
         "figures": [_figure(formula, given) for formula in _formulas(given)]
@@ -85,6 +99,23 @@ def _formulas(given: Explained) -> Iterator[Formula]:
         counted = not sampled or formula.path != "throughput.concurrency"
         yield formula if counted else replace(formula, text=SAMPLED)
     yield from OTHERS
+
+
+def _pages(recording: Recording | None) -> dict[str, Any]:
+    """Where the metrics pages came from. Asked at both ends of the window, the queries show its counters."""
+    if recording is None:
+        return {"from": "Pods"}
+    return present(
+        {
+            "from": "Prometheus",
+            "url": recording.url,
+            "tenant": recording.tenant,
+            "queries": [
+                {"of": of, "namespace": namespace, "query": query}
+                for of, namespace, query in recording.queries
+            ],
+        }
+    )
 
 
 def _price(economics: Economics) -> dict[str, Any]:

@@ -109,7 +109,11 @@ class Replay:
 
     def explain(self) -> dict[PoolKey, dict[str, Any]]:
         """Every pool's last cycle explained; those without numbers are left out."""
-        return {key: explain_case(case) for key, case in self._cases.items() if case is not None}
+        return {
+            key: {**explain_case(case), "pages": {"from": "Files"}}
+            for key, case in self._cases.items()
+            if case is not None
+        }
 
     async def _run(self, frames: Iterable[Frame]) -> tuple[Result, ...]:
         results: list[Result] = []

@@ -33,6 +33,7 @@ _LANES = 8
 _THREADS = 2
 _CONNECT_SECONDS = 2.0
 _DENIED = (401, 403)
+_TENANT_HEADERS = ("X-Scope-OrgID", "THANOS-TENANT")
 _NOT_A_PROMETHEUS = (
     Unreadable,
     PrometheusApiClientException,
@@ -136,7 +137,7 @@ def _query(
     if credential.token:
         headers["Authorization"] = f"Bearer {credential.token}"
     if server.tenant:
-        headers["X-Scope-OrgID"] = server.tenant
+        headers |= dict.fromkeys(_TENANT_HEADERS, server.tenant)
     with _BoundedSession(limits, deadline=time.monotonic() + timeout, seconds=timeout) as session:
         session.verify = credential.ca_file or True
         client = PrometheusConnect(

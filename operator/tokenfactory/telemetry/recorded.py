@@ -27,7 +27,7 @@ from tokenfactory.model import (
 from tokenfactory.ports import Page
 from tokenfactory.telemetry.collect import Collector
 from tokenfactory.telemetry.layouts import Layouts
-from tokenfactory.telemetry.queries import SLICES, select_pages
+from tokenfactory.telemetry.queries import ALL, SLICES, select_pages
 from tokenfactory.telemetry.rebuild import Target, rebuild
 from tokenfactory.telemetry.wanted import ENGINE_NAMES, EXPORTER_NAMES
 
@@ -54,6 +54,33 @@ class Question:
     namespace: str
     names: frozenset[str]
     seconds: int
+
+    def query(self, part: str = ALL) -> str:
+        """The query, or one of its slices. Raises ValueError for what no API server calls a namespace."""
+        return select_pages(
+            self.names,
+            namespace=self.namespace,
+            namespace_label=self.server.namespace_label,
+            pod_label=self.server.pod_label,
+            part=part,
+            seconds=self.seconds,
+        )
+
+
+def question_of(terms: TelemetryTerms, namespace: str, names: frozenset[str]) -> Question:
+    """What is asked for these pages of a namespace. `terms` name a Prometheus."""
+    assert terms.prometheus is not None
+    return Question(
+        terms.prometheus, namespace, names, math.ceil(LOOKBACK_INTERVALS * terms.scrape_interval_seconds)
+    )
+
+
+def wanted_of(fleet: Fleet) -> frozenset[tuple[str, frozenset[str]]]:
+    """(namespace, names of engines' or of exporters' pages) that a fleet is read from."""
+    endpoints = {engine.endpoint for replica in fleet.replicas for engine in replica.engines}
+    endpoints |= {companion.endpoint for companion in fleet.companions}
+    engines = {(endpoint.namespace, ENGINE_NAMES) for endpoint in endpoints if endpoint is not None}
+    return frozenset(engines | {(item.endpoint.namespace, EXPORTER_NAMES) for item in fleet.exporters})
 
 
 class Library:
@@ -89,17 +116,7 @@ class Library:
     async def _ask_slices(self, question: Question, slices: Iterable[str], *, timeout: float) -> Answer:
         server = question.server
         try:
-            queries = [
-                select_pages(
-                    question.names,
-                    namespace=question.namespace,
-                    namespace_label=server.namespace_label,
-                    pod_label=server.pod_label,
-                    part=part,
-                    seconds=question.seconds,
-                )
-                for part in slices
-            ]
+            queries = [question.query(part) for part in slices]
         except ValueError:
             return Failure(
                 at=self._wall(), reason=FailureReason.ADDRESS_REFUSED, detail="no namespace's name"
@@ -126,11 +143,8 @@ class RecordedCollector:
 
     async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings:
         """As `Collector.collect`, from the pages that Prometheus scraped last."""
-        engines = {engine.endpoint for replica in fleet.replicas for engine in replica.engines}
-        engines |= {companion.endpoint for companion in fleet.companions}
-        wanted = {(endpoint.namespace, ENGINE_NAMES) for endpoint in engines if endpoint is not None}
-        wanted |= {(exporter.endpoint.namespace, EXPORTER_NAMES) for exporter in fleet.exporters}
-        questions = {(namespace, names): self._question(namespace, names) for namespace, names in wanted}
+        wanted = wanted_of(fleet)
+        questions = {(where, names): question_of(self._terms, where, names) for where, names in wanted}
         answers = await asyncio.gather(
             *(
                 self._library.targets(question, max_age=max_age, timeout=timeout)
@@ -140,11 +154,6 @@ class RecordedCollector:
         shelf = _Shelf(fleet, dict(zip(questions, answers, strict=True)), now=now)
         collector = Collector(shelf, layouts=self._layouts)
         return await collector.collect(fleet, now=now, max_age=max_age, timeout=timeout)
-
-    def _question(self, namespace: str, names: frozenset[str]) -> Question:
-        assert self._terms.prometheus is not None
-        seconds = math.ceil(LOOKBACK_INTERVALS * self._terms.scrape_interval_seconds)
-        return Question(self._terms.prometheus, namespace, names, seconds)
 
 
 @dataclass(frozen=True, slots=True)

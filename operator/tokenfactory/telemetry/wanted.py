@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from tokenfactory.telemetry import dcgm
 from tokenfactory.telemetry.dynamo import SGLANG_WORKER, TRTLLM_WORKER, VLLM_WORKER
 from tokenfactory.telemetry.dynamofrontend import DYNAMO_FRONTEND
@@ -30,3 +33,7 @@ SYSTEMS = (
 
 ENGINE_NAMES: frozenset[str] = frozenset().union(*(system.asked_names for system in SYSTEMS))
 EXPORTER_NAMES: frozenset[str] = dcgm.SAMPLE_NAMES
+PAGES_OF: Mapping[frozenset[str], str] = MappingProxyType(
+    {ENGINE_NAMES: "engines", EXPORTER_NAMES: "exporters"}
+)
+"""Whose pages these names are asked for, in words."""

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from tokenfactory.cli.explanation import render
 from tokenfactory.cli.main import COMMANDS, build
 
 BUNDLED = Path(str(files("tokenfactory.sandbox").joinpath("bundled")))
@@ -29,10 +31,10 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def document() -> dict[str, object]:
+def document() -> dict[str, Any]:
     done = run("deepseek-gb300", "-n", "serving", *FILES, "-o", "json")
     assert done.exit_code == 0, done.output
-    found: dict[str, object] = json.loads(done.output)
+    found: dict[str, Any] = json.loads(done.output)
     return found
 
 
@@ -50,11 +52,27 @@ def test_files_are_explained_as_text_with_formula_section_grade_and_pods() -> No
         assert part in text
 
 
+def test_the_text_says_where_the_pages_came_from(document: dict[str, Any]) -> None:
+    query = '{__name__=~"a|b|c",namespace="serving",pod!=""}[38s]'
+    recorded = {
+        "from": "Prometheus",
+        "url": "https://prometheus.monitoring:9090",
+        "tenant": "platform",
+        "queries": [{"of": "engines", "namespace": "serving", "query": query}],
+    }
+    assert "pages: read from files" in render(document)
+    assert "pages: read from the pods themselves" in render({**document, "pages": {"from": "Pods"}})
+    text = render({**document, "pages": recorded})
+    assert "pages: as Prometheus scraped them, https://prometheus.monitoring:9090, tenant platform" in text
+    assert """  engines of serving: {__name__=~"a|… 2 more names",namespace="serving",pod!=""}[38s]""" in text
+
+
 def test_json_and_text_come_from_one_document(document: dict[str, object]) -> None:
     assert set(document) == {
         "pool",
         "observationTime",
         "window",
+        "pages",
         "price",
         "inputs",
         "figures",

@@ -195,13 +195,17 @@ def nothing_lost(pod: SimPod, t: float) -> bool:
 
 @dataclass(slots=True)
 class Sim:
-    """Runs cycles over the pods; `lost(pod, t)` makes a scrape fail, `dark(pod, t)` an exporter."""
+    """Runs cycles over the pods; `lost(pod, t)` makes a scrape fail, `dark(pod, t)` an exporter.
+
+    `age(t)` is how old the pages are that the cycle at `t` reads, in seconds: a Prometheus' are.
+    """
 
     pods: tuple[SimPod, ...]
     pool: Pool = POOL
     terms: Terms = TERMS
     lost: LostScrapes = nothing_lost
     dark: LostScrapes = nothing_lost
+    age: Callable[[float], float] = lambda _: 0.0
     ledger: Ledger | None = None
     history: list[Economics] = field(default_factory=list)
 
@@ -212,11 +216,11 @@ class Sim:
         for pod in alive:
             readable = pod.kind is EngineKind.VLLM and pod.up(now)
             if readable and not self.lost(pod, now):
-                engines[pod.id] = reading(pod, now)
+                engines[pod.id] = reading(pod, now - self.age(now))
             elif pod.kind is EngineKind.VLLM:
                 engines[pod.id] = Failure(at=now, reason=FailureReason.TIMED_OUT)
             if pod.bound and not self.dark(pod, now):
-                exporters[pod.node] = dcgm(pod, now)
+                exporters[pod.node] = dcgm(pod, now - self.age(now))
         return Situation(
             pool=self.pool,
             terms=self.terms,

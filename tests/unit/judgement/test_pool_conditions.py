@@ -53,11 +53,20 @@ from tokenfactory.model import (
     Policy,
     PriceProblem,
     PriceSource,
+    PrometheusTerms,
     Requirement,
+    TelemetryMode,
+    TelemetryTerms,
     Truth,
     Verdict,
 )
 
+RECORDED = replace(
+    TERMS,
+    telemetry=TelemetryTerms(
+        mode=TelemetryMode.PROMETHEUS, prometheus=PrometheusTerms(url="http://prometheus:9090")
+    ),
+)
 S = OptimizationState
 UNPRICED = {"per_gpu_hour": Missing(Absence.PRICE_UNKNOWN), "source": None}
 
@@ -319,6 +328,33 @@ TELEMETRY: dict[str, tuple[dict[str, Any], str, str]] = {
         {"money": economics(gpu_coverage=Coverage(expected=8, scraped=0))},
         "DCGMMissing",
         "run dcgm-exporter",
+    ),
+    "GPUs that honorLabels hides": (
+        {"terms": RECORDED, "money": economics(gpu_coverage=Coverage(expected=8, scraped=0))},
+        "DCGMMissing",
+        "0 of 8 GPUs are seen by DCGM: have Prometheus scrape dcgm-exporter on every GPU node",
+    ),
+    "an exporter of which honorLabels hides every GPU": (
+        {
+            "terms": RECORDED,
+            "money": economics(
+                gpu_coverage=Coverage(expected=8, scraped=0),
+                failures=(("node gpu-7", FailureReason.NO_GPU_METRICS),),
+            ),
+        },
+        "ScrapeFailed",
+        "node gpu-7: NoGPUMetrics; have Prometheus scrape",
+    ),
+    "exporters that Prometheus alone keeps back": (
+        {
+            "terms": RECORDED,
+            "money": economics(
+                gpu_coverage=Coverage(expected=8, scraped=0),
+                failures=(("node gpu-7", FailureReason.PROMETHEUS_TOO_LARGE),),
+            ),
+        },
+        "ScrapeFailed",
+        "set spec.telemetry.mode of the TokenFactory to Direct",
     ),
 }
 

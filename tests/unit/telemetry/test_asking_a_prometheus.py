@@ -122,7 +122,7 @@ async def test_token_and_tenant_go_with_the_query(server: Answering) -> None:
     )
     headers = server.asked[0][1]
     assert headers["Authorization"] == f"Bearer {SECRET}"
-    assert headers["X-Scope-OrgID"] == "a|b"
+    assert headers["X-Scope-OrgID"] == headers["THANOS-TENANT"] == "a|b"
 
 
 async def test_a_credential_that_is_not_mounted_asks_nothing(server: Answering) -> None:
