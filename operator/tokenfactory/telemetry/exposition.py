@@ -168,9 +168,7 @@ def scan_columns(page: bytes, wanted: Wanted, limits: ScanLimits) -> Columns:
     if known is not None:
         return known
     columns = wanted.arrange(page, scan(page, wanted, limits))
-    if cut is not None:
-        memory.learn(cut, columns)
-    return columns
+    return memory.learn(cut, columns) if cut else columns
 
 
 def scan_rows(page: bytes, wanted: Wanted, limits: ScanLimits) -> tuple[Row, ...]:

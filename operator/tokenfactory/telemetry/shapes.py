@@ -96,16 +96,17 @@ class Memory:
             return None
         return Columns(shape, cut.values, loose)
 
-    def learn(self, cut: Cut, columns: Columns) -> None:
-        """Remembers a page that was read in full, if cutting it gave the very same values."""
+    def learn(self, cut: Cut, columns: Columns) -> Columns:
+        """Remembers a page that was read in full, if cutting it gave the very same values; gives it back."""
         if not _same(cut.values, columns.values):
-            return
+            return columns
         if len(self._shapes) >= _CAPACITY:
             self._shapes.clear()
         if len(self._loose) >= _LOOSE_CAPACITY:
             self._loose.clear()
-        self._shapes[cut.digest] = self._share(columns.shape)
+        shape = self._shapes[cut.digest] = self._share(columns.shape)
         self._loose[cut.loose] = columns.loose
+        return columns._replace(shape=shape)
 
     def _share(self, shape: Shape) -> Shape:
         """The shape with the sets of one that was kept before: those of two models differ in labels only."""
