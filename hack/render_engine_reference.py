@@ -74,6 +74,7 @@ MEANINGS: dict[Signal | Histogram | Level, str] = {
     Histogram.TIME_TO_FIRST_TOKEN: "time to first token",
     Histogram.INTER_TOKEN_LATENCY: "inter-token latency",
     Histogram.QUEUE: "time in the queue",
+    Histogram.END_TO_END: "time of whole requests",
     Level.RUNNING: "running requests",
     Level.WAITING: "waiting requests",
     Level.KV_CACHE_USAGE: "KV cache in use",

@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tokenfactory.costing.shares import Share
 from tokenfactory.judgement.reasons import Cause
 from tokenfactory.model import (
+    WINDOWED,
     DenominatorState,
     FailureReason,
-    Histogram,
     OptimizationName,
     OptimizationState,
     PriceSource,
@@ -169,7 +169,7 @@ def _label_values() -> Iterator[str]:
     yield f"- `share` is {_either(share.value for share in Share)}."
     yield "- `currency` is the TokenFactory's ISO 4217 code."
     yield f"- `source` is {_either(source.value for source in PriceSource)}."
-    yield f"- `kind` of a latency is {_either(histogram.value for histogram in Histogram)}."
+    yield f"- `kind` of a latency is {_either(histogram.value for histogram in WINDOWED)}."
     yield f"- `optimization` is {_either(name.value for name in OptimizationName)}."
     yield f"- `state` of an optimization is {_either(state.value for state in OptimizationState)}."
     yield f"- `state` of the denominator is {_either(state.value for state in DenominatorState)}."

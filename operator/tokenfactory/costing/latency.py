@@ -7,13 +7,15 @@ from dataclasses import replace
 from math import inf, isinf
 from operator import add
 
+from tokenfactory.costing.counters import Snapshot
 from tokenfactory.costing.ledger import LatencySlice
 from tokenfactory.costing.window import Span, overlap
 from tokenfactory.measure import Absence, Grade, Known, Measure, Missing
-from tokenfactory.model import Bucket, Histogram, Quantiles, Signal
+from tokenfactory.model import WINDOWED, Bucket, Histogram, Quantiles, Signal
 
 SOURCE = "engine histogram, docs/cost-model.md §15"
 OF_CLIENTS = "frontend histogram, docs/cost-model.md §15"
+SLOWEST, LEAST_REQUESTS = 0.99, 100.0
 SEEN_BY_CLIENTS = (Histogram.TIME_TO_FIRST_TOKEN, Histogram.INTER_TOKEN_LATENCY)
 
 
@@ -36,9 +38,9 @@ def sum_slices(slices: Iterable[LatencySlice], span: Span) -> dict[Bucket, float
 def find_latency(
     gains: Mapping[Bucket, float], *, families: frozenset[Signal | Histogram], seconds: float
 ) -> dict[Histogram, Quantiles]:
-    """p50 and p99 in seconds of every histogram; absent without observations."""
+    """p50 and p99 in seconds of every histogram of the window; absent without observations."""
     found: dict[Histogram, Quantiles] = {}
-    for histogram in Histogram:
+    for histogram in WINDOWED:
         buckets = sorted((bound, gain) for (kind, bound), gain in gains.items() if kind is histogram)
         if not buckets and histogram not in families:
             absent = Missing(Absence.NOT_EXPORTED)
@@ -48,6 +50,25 @@ def find_latency(
             p50=_measure(0.5, buckets, seconds=seconds), p99=_measure(0.99, buckets, seconds=seconds)
         )
     return found
+
+
+def find_slowest(snapshot: Snapshot | None) -> float | None:
+    """The 99th percentile of whole requests since the engine started; None until a hundred have finished.
+
+    Over its whole life, not over the window: an engine that hangs finishes none.
+    """
+    if snapshot is None:
+        return None
+    sums: dict[float, float] = {}
+    rows = zip(snapshot.layout.outline.rows, snapshot.values, strict=True)
+    for (kind, _, bound), value in rows:
+        if kind is Histogram.END_TO_END and bound is not None:
+            sums[bound] = sums.get(bound, 0.0) + value
+    buckets = sorted(sums.items())
+    if not buckets or buckets[-1][1] < LEAST_REQUESTS:
+        return None
+    found = interpolate(SLOWEST, buckets)
+    return found[0] if found else None
 
 
 def as_clients_see_it(

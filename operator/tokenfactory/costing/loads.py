@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tokenfactory.costing.counters import gain_of
+from tokenfactory.costing.latency import find_slowest
 from tokenfactory.costing.ledger import Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.tokencount import WORKERS
@@ -130,6 +131,7 @@ def _replica(role: Role, part: TrackView, *, now: float, interval: float) -> Rep
         waiting=track.waiting,
         kv_usage=track.kv_usage,
         still_seconds=max(0.0, (track.read_at or 0.0) - (track.moved_at or track.read_at or 0.0)),
+        slowest_seconds=None if part.counts_live else find_slowest(track.snapshot),
     )
 
 

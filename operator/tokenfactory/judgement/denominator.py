@@ -23,6 +23,7 @@ FRESH_SHARE = 0.8
 SHOWN_STEP = 0.1
 UNLEARNED: Missing = Missing(Absence.NO_BASELINE)
 LIMITED: Missing = Missing(Absence.DEMAND_LIMITED)
+MOST_PATIENCE = 12.0
 BAD = (
     DenominatorState.EFFICIENCY_DEGRADED,
     DenominatorState.THROUGHPUT_COLLAPSED,
@@ -146,12 +147,25 @@ def observe(evidence: Evidence, load: RoleLoad) -> Observation:
 
 def find_stuck(load: RoleLoad, *, window: float) -> tuple[ReplicaLoad, ...]:
     """Engines that hold requests and showed no token, decoding time or change of cache for long enough."""
-    patience = window / 2 if load.counts_live else 2 * window
     return tuple(
         item
         for item in load.replicas
-        if item.fresh and item.running + item.waiting >= 1 and item.still_seconds >= patience
+        if item.fresh
+        and item.running + item.waiting >= 1
+        and item.still_seconds >= _patience(load, item, window=window)
     )
+
+
+def _patience(load: RoleLoad, item: ReplicaLoad, *, window: float) -> float:
+    """How long an engine with requests may show nothing: twice its slowest, where only their end shows.
+
+    Two windows where it does not tell how long its requests take.
+    """
+    if load.counts_live:
+        return window / 2
+    if item.slowest_seconds is None:
+        return 2 * window
+    return min(max(2 * item.slowest_seconds, window / 2), MOST_PATIENCE * window)
 
 
 def _costs_too_much(objectives: Iterable[ObjectiveResult]) -> bool:

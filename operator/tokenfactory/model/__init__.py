@@ -105,7 +105,7 @@ from tokenfactory.model.requests import (
     TelemetryTerms,
     Terms,
 )
-from tokenfactory.model.signals import SIGNALS, SLOT, Histogram, Level, Signal
+from tokenfactory.model.signals import SIGNALS, SLOT, WINDOWED, Histogram, Level, Signal
 from tokenfactory.model.verdict import (
     Condition,
     DenominatorState,
@@ -128,6 +128,7 @@ __all__ = [
     "SLOT",
     "TOKENS_COUNTED",
     "UNSET",
+    "WINDOWED",
     "Account",
     "AlertmanagerTerms",
     "BoardFigures",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 
-from tokenfactory.model.signals import SLOT, Histogram, Signal
+from tokenfactory.model.signals import SLOT, WINDOWED, Histogram, Signal
 
 Bucket = tuple[Histogram, float]
 Row = tuple[Signal | Histogram, int, float | None]
@@ -26,7 +26,8 @@ class Outline:
     """What pages count that differ in the names of their ranks only, such as those of two models.
 
     `rows` has each counter's signal, the number of its rank and its bound; the rest follows from it:
-    `signals` pairs places of counters with slots, `places` are those of buckets, `buckets` what these are.
+    `signals` pairs places of counters with slots, `places` are those of buckets that count for the window,
+    `buckets` what these are.
     """
 
     rows: tuple[Row, ...]
@@ -63,9 +64,9 @@ def _outline(rows: tuple[Row, ...]) -> Outline:
     signals: list[tuple[int, int]] = []
     buckets: list[tuple[int, Bucket]] = []
     for place, (kind, _, bound) in enumerate(rows):
-        if isinstance(kind, Histogram):
-            buckets.append((place, (kind, inf if bound is None else bound)))
-        else:
+        if isinstance(kind, Signal):
             signals.append((place, SLOT[kind]))
+        elif kind in WINDOWED:
+            buckets.append((place, (kind, inf if bound is None else bound)))
     places, names = zip(*buckets, strict=True) if buckets else ((), ())
     return Outline(rows, tuple(signals), places, names)

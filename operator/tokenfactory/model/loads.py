@@ -30,7 +30,8 @@ class ReplicaLoad:
     """One engine over the window. None: its page does not carry that family.
 
     `tokens` are output tokens (prefill: prompt tokens). `still_seconds` is how long nothing had moved at its
-    last good scrape; `running`, `waiting` and `kv_usage` are gauges of that scrape.
+    last good scrape; `running`, `waiting` and `kv_usage` are gauges of that scrape. `slowest_seconds` is the
+    99th percentile of whole requests since it started, where tokens are counted at their end and enough did.
     """
 
     id: EngineId
@@ -48,6 +49,7 @@ class ReplicaLoad:
     waiting: float = 0.0
     kv_usage: float | None = None
     still_seconds: float = 0.0
+    slowest_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

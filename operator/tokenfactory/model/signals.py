@@ -43,11 +43,16 @@ class Signal(StrEnum):
 
 
 class Histogram(StrEnum):
-    """Latency histograms kept as cumulative buckets."""
+    """Latency histograms kept as cumulative buckets.
+
+    END_TO_END is of whole requests and is read where tokens are counted at their end: the judge needs to know
+    how long an engine may be silent. It is kept as it stands on the page, without gains over the window.
+    """
 
     TIME_TO_FIRST_TOKEN = "ttft"
     INTER_TOKEN_LATENCY = "itl"
     QUEUE = "queue"
+    END_TO_END = "e2e"
 
 
 class Level(StrEnum):
@@ -60,6 +65,9 @@ class Level(StrEnum):
     TRANSFER_SPEED = "transfer_speed"
     OFFLOAD_CAPACITY = "offload_capacity"
 
+
+WINDOWED = (Histogram.TIME_TO_FIRST_TOKEN, Histogram.INTER_TOKEN_LATENCY, Histogram.QUEUE)
+"""The histograms whose gains are kept for the window, and published."""
 
 SIGNALS = tuple(Signal)
 SLOT: Mapping[Signal, int] = {signal: slot for slot, signal in enumerate(SIGNALS)}

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 from tokenfactory.measure import Known, Measure
 from tokenfactory.model import (
+    WINDOWED,
     CostBasis,
     Economics,
     EnergyFigures,
     Finding,
-    Histogram,
     OptimizationName,
     OptimizationRow,
     Quantiles,
@@ -105,7 +105,7 @@ def _energy(economics: Economics) -> Iterator[tuple[str, tuple[str, ...], Measur
 def _quality(
     economics: Economics, verdict: Verdict
 ) -> Iterator[tuple[str, tuple[str, ...], Measure[Any] | None]]:
-    for histogram in Histogram:
+    for histogram in WINDOWED:
         quantiles = economics.latency.get(histogram, Quantiles())
         yield "latency_seconds", (histogram.value, "0.5"), quantiles.p50
         yield "latency_seconds", (histogram.value, "0.99"), quantiles.p99

@@ -82,6 +82,7 @@ FAMILIES: Families = MappingProxyType(
         Histogram.INTER_TOKEN_LATENCY: (buckets_of("sglang:inter_token_latency_seconds"),),
         # 0.5.5+; queue_time_s in 0.5.2.
         Histogram.QUEUE: (buckets_of("sglang:queue_time_seconds"), buckets_of("sglang:queue_time_s")),
+        Histogram.END_TO_END: (buckets_of("sglang:e2e_request_latency_seconds"),),
     }
 )
 

@@ -55,6 +55,7 @@ FAMILIES: Families = MappingProxyType(
         # One mean per request: quantiles over requests, not over tokens.
         Histogram.INTER_TOKEN_LATENCY: (buckets_of("trtllm_time_per_output_token_seconds"),),
         Histogram.QUEUE: (buckets_of("trtllm_request_queue_time_seconds"),),
+        Histogram.END_TO_END: (buckets_of("trtllm_e2e_request_latency_seconds"),),
     }
 )
 

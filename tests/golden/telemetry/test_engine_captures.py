@@ -9,6 +9,7 @@ import pytest
 from tokenfactory.model import (
     AT_THE_END,
     TOKENS_COUNTED,
+    WINDOWED,
     EngineReading,
     Failure,
     FailureReason,
@@ -167,7 +168,7 @@ def test_the_decode_half_of_a_pair_computes_no_prompt_and_the_prefill_half_has_n
     assert S.COMPUTED_PROMPT_TOKENS not in {
         key.signal for key, value in zip(*parts("sglang/0.5.23-pd-decode"), strict=True) if value
     }
-    assert not set(Histogram) - {Histogram.QUEUE} & read("sglang/0.5.23-pd-prefill").families
+    assert not set(WINDOWED) - {Histogram.QUEUE} & read("sglang/0.5.23-pd-prefill").families
 
 
 def parts(capture: str) -> tuple[tuple[object, ...], tuple[float, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenfactory.model import EngineReading, Histogram, Level, Signal
+from tokenfactory.model import WINDOWED, EngineReading, Histogram, Level, Signal
 from tokenfactory.telemetry import vllm
 from tokenfactory.telemetry.layouts import Layouts
 
@@ -54,7 +54,7 @@ ALWAYS = {
     S.INTER_TOKEN_SECONDS,
     S.EXTERNAL_HIT_TOKENS,
     S.OFFLOAD_HIT_TOKENS,
-    *Histogram,
+    *WINDOWED,
 }
 
 
