@@ -124,7 +124,7 @@ def render() -> str:
             *_label_values(),
             "",
             USE,
-            *_table("labels", _operator_rows()),
+            *_table("labels", operator_rows()),
             "",
             f"`outcome` of a status write is {_either(WRITES)}. Skipped: over five a second, tried",
             "again next cycle. Conflict: the object changed or went.",
@@ -182,7 +182,7 @@ def _either(values: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-def _operator_rows() -> Iterator[Row]:
+def operator_rows() -> Iterator[Row]:
     """Every operator family as its page shows it once each was used."""
     registry = CollectorRegistry()
     metrics = OperatorMetrics(registry, version="0")

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import typer
 from hack import render_api_reference, render_metrics_reference
-from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
+from hack.render_metrics_reference import operator_rows
 
 from tests.support.documents import codes, read, rows, section
 from tokenfactory.agent.settings import AgentSettings
@@ -20,8 +19,7 @@ from tokenfactory.cli.main import COMMANDS, build
 from tokenfactory.judgement.reasons import Cause
 from tokenfactory.model import CostBasis, FailureReason, PrometheusReason
 from tokenfactory.publishing.families import COUNTERS, GAUGES, PREFIX, UNITS
-from tokenfactory.publishing.metrics import PoolMetrics, exposition
-from tokenfactory.publishing.operator_metrics import OUTCOMES, OperatorMetrics
+from tokenfactory.publishing.operator_metrics import OUTCOMES
 from tokenfactory.publishing.samples import BASES, OBJECTIVES
 from tokenfactory.runtime.settings import Settings
 
@@ -41,28 +39,6 @@ def documented_metrics(heading: str) -> dict[str, Shape]:
     return shapes
 
 
-def exported_metrics() -> dict[str, Shape]:
-    """Every operator family with its type and labels, as a page shows them once each was used."""
-    registry = CollectorRegistry()
-    metrics = OperatorMetrics(registry, version="0")
-    PoolMetrics(registry)
-    metrics.observe_cycle(1.0)
-    with metrics.stage("cost"):
-        pass
-    metrics.count_scrape(None)
-    metrics.count_request("get", "pods", "200")
-    metrics.count_alerts("taken", 1)
-    metrics.set_informer_age("pods", 1.0)
-    found: dict[str, Shape] = {}
-    for family in text_string_to_metric_families(exposition(registry).decode()):
-        if family.name.startswith(PREFIX):
-            continue
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = {label for sample in family.samples for label in sample.labels if label != "le"}
-        found[name] = (family.type, frozenset(labels))
-    return found
-
-
 def test_every_metric_of_a_pool_is_documented_with_its_labels_and_no_other_is() -> None:
     counters = {
         f"{PREFIX}{name}_total": ("counter", frozenset(labels)) for name, (_, labels) in COUNTERS.items()
@@ -72,7 +48,8 @@ def test_every_metric_of_a_pool_is_documented_with_its_labels_and_no_other_is() 
 
 
 def test_every_metric_of_the_operator_is_documented_with_its_labels_and_no_other_is() -> None:
-    assert documented_metrics("## Operator") == exported_metrics()
+    exported = {name: (kind, frozenset(labels)) for name, kind, labels, _, _ in operator_rows()}
+    assert documented_metrics("## Operator") == exported
 
 
 def test_every_outcome_of_a_scrape_is_documented_and_no_other_is() -> None:
