@@ -17,12 +17,12 @@ import yaml
 from hack import render_alerts
 
 from tests.support.alertmanager import AlertmanagerServer, Pager
-from tests.support.tools import provide_tools
+from tests.support.prometheus import PrometheusServer, scrape_job
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.fleet import NAMESPACE, PoolPlan
 from tokenfactory.sandbox.operator_process import OperatorProcess
 from tokenfactory.sandbox.scene import Scene
-from tokenfactory.sandbox.servers import LOOPBACK, Server, pick_port
+from tokenfactory.sandbox.servers import LOOPBACK
 from tokenfactory.sandbox.workload import Workload
 
 pytestmark = pytest.mark.controlplane
@@ -84,36 +84,17 @@ def cause_at(server: AlertmanagerServer) -> str:
     return str(server.alerts().get(ALERT, {}).get("annotations", {}).get("cause", ""))
 
 
-def write_prometheus(folder: Path, *, operator: int, alertmanager: str) -> Path:
+def prometheus_of(folder: Path, *, operator: int, alertmanager: str) -> PrometheusServer:
     """The shipped rules, but a collapse is kept firing for ten seconds instead of two minutes."""
     rules = render_alerts.CHART_FILE.read_text(encoding="utf-8")
     (folder / "alertrules.yaml").write_text(rules.replace("keep_firing_for: 2m", "keep_firing_for: 10s"))
-    target = {"targets": [f"{LOOPBACK}:{operator}"], "labels": {"namespace": "tokenfactory-system"}}
-    settings = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["alertrules.yaml"],
-        "scrape_configs": [{"job_name": "tokenfactory", "honor_labels": True, "static_configs": [target]}],
-        "alerting": {
-            "alertmanagers": [{"static_configs": [{"targets": [alertmanager.removeprefix("http://")]}]}]
-        },
-    }
-    path = folder / "prometheus.yml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
-
-
-def start_prometheus(stage: Scene, config: Path) -> Server:
-    return Server(
-        (
-            str(provide_tools("prometheus") / "prometheus"),
-            f"--config.file={config}",
-            f"--storage.tsdb.path={config.parent / 'data'}",
-            f"--web.listen-address={LOOPBACK}:{pick_port()}",
-            "--rules.alert.resend-delay=5s",
-            "--log.level=warn",
-        ),
-        log=config.parent / "prometheus.log",
-        guardian=stage.plane.guardian,
+    target = (f"{LOOPBACK}:{operator}", {"namespace": "tokenfactory-system"})
+    receivers = [{"static_configs": [{"targets": [alertmanager.removeprefix("http://")]}]}]
+    return PrometheusServer(
+        folder,
+        [scrape_job("tokenfactory", [target], honor_labels=True)],
+        rule_files=["alertrules.yaml"],
+        alerting={"alertmanagers": receivers},
     )
 
 
@@ -130,12 +111,8 @@ def stage(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         spec = yaml.safe_dump({"spec": {"alertmanagers": [{"url": by_operator.url}]}})
         scene.kubectl("patch", "tfactory", "default", "--type=merge", "-p", spec)
         operator = scene.start_operator()
-        config = write_prometheus(folders[2], operator=operator.port, alertmanager=by_prometheus.url)
-        prometheus = start_prometheus(scene, config)
-        try:
+        with prometheus_of(folders[2], operator=operator.port, alertmanager=by_prometheus.url):
             yield Stage(scene, operator, by_prometheus, by_operator, heard, told)
-        finally:
-            prometheus.kill()
 
 
 def test_a_healthy_pool_raises_nothing(stage: Stage) -> None:

@@ -70,6 +70,7 @@ class PrometheusServer(MonitoringServer):
             "global": {
                 "scrape_interval": interval,
                 "scrape_timeout": interval,
+                "evaluation_interval": interval,
                 **self._settings.get("global", {}),
             },
             "scrape_configs": [dict(job) for job in jobs],
@@ -82,4 +83,5 @@ class PrometheusServer(MonitoringServer):
             f"--storage.tsdb.path={self.folder / 'data'}",
             "--scrape.discovery-reload-interval=100ms",
             "--web.enable-remote-write-receiver",
+            "--rules.alert.resend-delay=5s",
         )
