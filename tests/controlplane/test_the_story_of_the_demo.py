@@ -89,7 +89,7 @@ def test_the_cost_jumps_on_screen_and_comes_back(told: Told) -> None:
 
 
 def test_the_verdict_and_its_event_name_the_cause_and_the_price(told: Told) -> None:
-    assert re.search(rf"the operator: ThroughputCollapsed .*?{CAUSE}", told.shown, re.DOTALL)
+    assert re.search(rf"the operator: ThroughputCollapsed: .*?{CAUSE}", told.shown, re.DOTALL)
     assert re.search(
         rf"Event: Warning ThroughputCollapsed: .*?{CAUSE}.*?USD\s+an\s+hour", told.shown, re.DOTALL
     )

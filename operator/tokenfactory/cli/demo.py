@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenfactory.cli.bundled import show_bundled
+from tokenfactory.cli.fitting import fit
 from tokenfactory.sandbox.assets import locate_assets, provide_assets
 from tokenfactory.sandbox.fleet import DEMO, WRONG
 from tokenfactory.sandbox.operator_process import OperatorProcess
@@ -83,7 +84,7 @@ def _judge(console: Console, scene: Scene, operator: OperatorProcess, duration: 
     judging.start()
     with _screen(console) as screen:
         while judging.is_alive():
-            screen(_fleet_view(scene))
+            screen(_fleet_view(scene, console))
             judging.join(REFRESH_SECONDS)
     if not checks:
         return False
@@ -97,9 +98,9 @@ def tell(console: Console, scene: Scene, story: Story) -> bool:
     advancing.start()
     with _screen(console) as screen:
         while advancing.is_alive():
-            screen(Group(_story_view(story), _fleet_view(scene)))
+            screen(Group(_story_view(story, console), _fleet_view(scene, console)))
             advancing.join(REFRESH_SECONDS)
-        screen(Group(_story_view(story), _fleet_view(scene)))
+        screen(Group(_story_view(story, console), _fleet_view(scene, console)))
     told = story.over and not story.failed
     console.print(THE_END if told else f"not as it should be told: {story.failed or 'it broke off'}")
     return told
@@ -114,32 +115,37 @@ def _advance(story: Story) -> None:
 def _go_on(console: Console, scene: Scene) -> None:
     with _screen(console) as screen:
         while True:
-            screen(_fleet_view(scene))
+            screen(_fleet_view(scene, console))
             time.sleep(REFRESH_SECONDS)
 
 
-def _fleet_view(scene: Scene) -> RenderableType:
-    return Group(Text(scene.kubectl("get", "inferencepools", "-A")), _truth_table(scene))
+def _fleet_view(scene: Scene, console: Console) -> RenderableType:
+    table = scene.kubectl("get", "inferencepools", "-A").rstrip()
+    shown = fit(table, console.width) if console.is_terminal else table
+    return Group(Text(f"{shown}\n"), _truth_table(scene))
 
 
-def _story_view(story: Story) -> RenderableType:
+def _story_view(story: Story, console: Console) -> RenderableType:
     """What happens, in the sandbox's words, and what the operator says of it, in its own."""
     chapter, said = story.chapter, story.tell()
     lines = [Text(f"· {line}", style="dim") for line in story.log]
     what = Text.assemble((f"{chapter.title}. ", "bold"), chapter.text)
     sick = said.reason in {"ThroughputCollapsed", "EfficiencyDegraded", "EngineStalled"}
     verdict = Text.assemble(
-        ("the operator: ", "dim"), (said.reason, "red" if sick else "green"), f" {said.message}"
+        ("the operator: ", "dim"), (said.reason, "red" if sick else "green"), f": {said.message}"
     )
     events = [Text(f"Event: {event}", style="dim") for event in said.events[-EVENTS_SHOWN:]]
     pages = [
         Text.assemble(
             ("the pager: ", "dim"),
             (f"{'FIRING' if page.firing else 'resolved'} {page.name}", "red" if page.firing else "green"),
-            f" ({page.severity}) {page.message}",
+            f" ({page.severity}): {page.message}",
         )
         for page in said.pages
     ]
+    if console.is_terminal:
+        for line in (*events, *pages):  # their words are the condition's
+            line.no_wrap, line.overflow = True, "ellipsis"
     return Group(*lines, what, verdict, *events, *pages, Text(""))
 
 
@@ -159,10 +165,12 @@ In another terminal:
   export KUBECONFIG={scene.plane.kubeconfig()}
   kubectl get tfpools -A -o wide
   kubectl describe tfpool -n serving qwen-b200
+  kubectl events -n serving
 Try: apply   kubectl apply -f crds/examples/valid/
      edit    kubectl patch tfpool -n serving llama-h200 --type merge \\
                -p '{{"spec":{{"price":{{"perGPUHour":"3.10"}}}}}}'
      break   kubectl delete pod -n serving qwen-b200-1
+wrong-poolref is wrong on purpose: describe it, and its conditions say what to do.
 The operator's own pages: http://127.0.0.1:{operator.port}/metrics /healthz /readyz
 Its log: {operator.log}
 """

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ACCEPTED = "vllm:spec_decode_num_accepted_tokens_total"
+WANDER_SECONDS, WANDER_PERIOD = 0.05, 97.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
@@ -45,7 +48,7 @@ class Workload:
             "vllm:generation_tokens_total": self.output,
             "vllm:spec_decode_num_drafts_total": self.drafts,
             "vllm:spec_decode_num_draft_tokens_total": self.draft_tokens,
-            "vllm:spec_decode_num_accepted_tokens_total": self.accepted_tokens,
+            ACCEPTED: self.accepted_tokens,
             "vllm:inter_token_latency_seconds_sum": self.concurrency,
             "vllm:inter_token_latency_seconds_count": max(0.0, steps),
             "vllm:time_to_first_token_seconds_sum": self.requests * self.time_to_first_token,
@@ -98,6 +101,12 @@ class Odometer:
         """Every driven counter at `now`, by sample name."""
         elapsed = max(0.0, now - self._phase.since)
         return {
-            name: self._base.get(name, 0.0) + rate * elapsed
+            name: self._base.get(name, 0.0)
+            + rate * (elapsed + (_wander(elapsed) if name == ACCEPTED else 0.0))
             for name, rate in self._phase.workload.rates().items()
         }
+
+
+def _wander(elapsed: float) -> float:
+    """Seconds by which a counter is ahead or behind: as real acceptance, it is never quite the same twice."""
+    return WANDER_SECONDS * math.sin(math.tau * elapsed / WANDER_PERIOD)
