@@ -22,21 +22,28 @@ OUTLIVES_SECONDS = 240.0
 NOT_KNOWN = "not known"
 
 
+Pairs = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """One rule of one pool. Unix seconds: the condition holds since, the alert fires since, it held last."""
+    """One rule of one pool. Unix seconds: the condition holds since, the alert fires since, it held last.
+
+    `said` are the annotations of when it held last: an alert that is kept firing says what it fired for.
+    """
 
     since: float | None = None
     firing_since: float | None = None
     held_at: float = 0.0
+    said: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """An alert for Alertmanager's API v2. Unix seconds: over at `ends_at`, unless it is posted again."""
 
-    labels: tuple[tuple[str, str], ...]
-    annotations: tuple[tuple[str, str], ...]
+    labels: Pairs
+    annotations: Pairs
     starts_at: float
     ends_at: float
 
@@ -73,21 +80,22 @@ def step(key: PoolKey, sight: Sight, *, tracks: Tracks, conditions: Sequence[Con
     for rule in POOL_RULES:
         before = tracks.get(rule.name, Track())
         track = _advance(rule, before, holds=rule.expression.holds(sight), now=sight.now)
+        if track.since is not None:
+            track = replace(track, said=_annotate(rule, key, sight, conditions))
         if track.since is not None or track.firing_since is not None:
             after[rule.name] = track
         if track.firing_since is not None:
             until = sight.now + OUTLIVES_SECONDS + rule.for_seconds
-            firing.append(_alert(rule, key, sight, (track.firing_since, until), conditions))
+            firing.append(_alert(rule, key, (track.firing_since, until), track.said))
         elif before.firing_since is not None:
-            resolved.append(_alert(rule, key, sight, (before.firing_since, sight.now), conditions))
+            resolved.append(_alert(rule, key, (before.firing_since, sight.now), before.said))
     return Step(tracks=after, firing=tuple(firing), resolved=tuple(resolved))
 
 
 def close(key: PoolKey, *, tracks: Tracks, now: float) -> tuple[Alert, ...]:
     """The ends of all that fires of a pool that is no more."""
-    nothing = Sight(gauges={}, now=now)
     return tuple(
-        _alert(rule, key, nothing, (track.firing_since, now), ())
+        _alert(rule, key, (track.firing_since, now), track.said)
         for rule in POOL_RULES
         if (track := tracks.get(rule.name)) is not None and track.firing_since is not None
     )
@@ -98,20 +106,28 @@ def _advance(rule: AlertRule, track: Track, *, holds: bool, now: float) -> Track
         since = now if track.since is None else track.since
         fires = track.firing_since is not None or now - since >= rule.for_seconds
         started = track.firing_since if track.firing_since is not None else now
-        return Track(since=since, firing_since=started if fires else None, held_at=now)
+        return replace(track, since=since, firing_since=started if fires else None, held_at=now)
     if track.firing_since is not None and now - track.held_at < rule.keep_firing_seconds:
         return replace(track, since=None)
     return Track()
 
 
-def _alert(
-    rule: AlertRule,
-    key: PoolKey,
-    sight: Sight,
-    span: tuple[float, float],
-    conditions: Sequence[Condition],
-) -> Alert:
-    """The alert over `span`, with what the pool shows now. `message` is all that Prometheus can't tell."""
+def _alert(rule: AlertRule, key: PoolKey, span: tuple[float, float], said: Pairs) -> Alert:
+    return Alert(
+        labels=(
+            ("alertname", rule.alertname),
+            ("namespace", key.namespace),
+            ("pool", key.name),
+            ("severity", rule.severity.value),
+        ),
+        annotations=said,
+        starts_at=span[0],
+        ends_at=span[1],
+    )
+
+
+def _annotate(rule: AlertRule, key: PoolKey, sight: Sight, conditions: Sequence[Condition]) -> Pairs:
+    """What the pool shows now. `message` is all that Prometheus can't tell."""
     message = next((item.message for item in conditions if item.type == rule.condition), "")
     annotations = {
         "summary": rule.summary.format(pool=key),
@@ -121,17 +137,7 @@ def _alert(
         "runbook_url": f"{RUNBOOKS}/{rule.alertname}.md",
         "message": clean(message, limit=ANNOTATION_BYTES),
     }
-    return Alert(
-        labels=(
-            ("alertname", rule.alertname),
-            ("namespace", key.namespace),
-            ("pool", key.name),
-            ("severity", rule.severity.value),
-        ),
-        annotations=tuple((name, text) for name, text in annotations.items() if text),
-        starts_at=span[0],
-        ends_at=span[1],
-    )
+    return tuple((name, text) for name, text in annotations.items() if text)
 
 
 def _causes(sight: Sight) -> str:

@@ -73,6 +73,20 @@ def test_an_alert_keeps_firing_for_two_minutes_and_is_resolved_once() -> None:
     assert (after.firing, after.resolved) == ((), ())
 
 
+def test_one_that_is_kept_or_ends_says_what_it_fired_for_as_a_prometheus_does() -> None:
+    """The pool's own words are those of its recovery by then."""
+
+    def says(message: str) -> dict[str, Any]:
+        return {"conditions": (condition("DenominatorHealthy", Truth.TRUE, "Healthy", message),)}
+
+    well = subject(verdict=verdict(**says("at its own level")))
+    fired = look(collapsed(**says("half of it")), at=T)
+    kept = look(well, at=T + 60, tracks=fired.tracks)
+    ended = look(well, at=T + 120, tracks=kept.tracks)
+    assert fired.firing[0].body()["annotations"]["message"] == "half of it"
+    assert kept.firing[0].annotations == ended.resolved[0].annotations == fired.firing[0].annotations
+
+
 def test_one_that_comes_back_while_it_is_kept_never_ended() -> None:
     fired = look(collapsed(), at=T)
     kept = look(subject(), at=T + 60, tracks=fired.tracks)
