@@ -34,3 +34,9 @@ class Forbidden(Unavailable):
 
 class UnreadableInput(TokenFactoryError):
     """Files given on the command line can't be read as what they should be (exit code 2)."""
+
+
+def name_fault(error: Exception) -> str:
+    """The system's words for what it could not do with a file, else the kind of the error: no content."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or type(error).__name__

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,7 +63,8 @@ def demo(
         ):
             scene.cluster.apply(WRONG)
             operator = scene.start_operator()
-            console.print(_hints(scene, operator), markup=False, highlight=False)
+            hints = _hints(scene, operator, kubectl=assets.kubectl)
+            console.print(hints, markup=False, highlight=False, soft_wrap=True)
             ok = _judge(console, scene, operator, duration) if duration else True
             if story or not duration:
                 ok = tell(console, scene, Story(scene, pager)) and ok
@@ -159,9 +162,10 @@ def _screen(console: Console) -> Iterator[Callable[[RenderableType], None]]:
         yield lambda view: live.update(view, refresh=True)
 
 
-def _hints(scene: Scene, operator: OperatorProcess) -> str:
+def _hints(scene: Scene, operator: OperatorProcess, *, kubectl: Path) -> str:
+    path = "" if shutil.which("kubectl") else f"\n  export PATH=$PATH:{kubectl.parent}"
     return f"""
-In another terminal:
+In another terminal, in this folder:{path}
   export KUBECONFIG={scene.plane.kubeconfig()}
   kubectl get tfpools -A -o wide
   kubectl describe tfpool -n serving qwen-b200
@@ -170,6 +174,8 @@ Try: apply   kubectl apply -f crds/examples/valid/
      edit    kubectl patch tfpool -n serving llama-h200 --type merge \\
                -p '{{"spec":{{"price":{{"perGPUHour":"3.10"}}}}}}'
      break   kubectl delete pod -n serving qwen-b200-1
+     ask why .venv/bin/tokenfactory explain qwen-b200 -n serving \\
+               --operator http://127.0.0.1:{operator.explain_port}
 wrong-poolref is wrong on purpose: describe it, and its conditions say what to do.
 The operator's own pages: http://127.0.0.1:{operator.port}/metrics /healthz /readyz
 Its log: {operator.log}

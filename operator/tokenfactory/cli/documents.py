@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tokenfactory.errors import UnreadableInput
+from tokenfactory.errors import UnreadableInput, name_fault
 
 LARGEST_INPUT = 64 * 1024 * 1024
 MOST_NODES = 2_000_000
@@ -68,7 +68,7 @@ def _read(path: Path) -> Iterator[Document]:
         with path.open("rb") as file:
             content = file.read(LARGEST_INPUT + 1)
     except OSError as error:
-        raise UnreadableInput(f"{path}: {type(error).__name__}") from None
+        raise UnreadableInput(f"{path}: {name_fault(error)}") from None
     return _parse(_decode(content, str(path)), path.as_posix())
 
 

@@ -15,7 +15,7 @@ from tokenfactory.discovery.configmaps import ConfigMaps
 from tokenfactory.discovery.nodes import project_node
 from tokenfactory.discovery.pods import project_pod
 from tokenfactory.discovery.poolref import read_referenced_pool
-from tokenfactory.errors import InvalidSpec, UnreadableInput
+from tokenfactory.errors import InvalidSpec, UnreadableInput, name_fault
 from tokenfactory.model import Claim, ConfigText, Endpoint, Failure, FailureReason, FleetReason, Node, Pod
 from tokenfactory.ports import Page, ReferencedPool
 from tokenfactory.runtime.informer import uid_of
@@ -38,7 +38,7 @@ def read_objects(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
                 raise UnreadableInput(f"{path}: larger than 64 MiB")
             documents = list(yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UnreadableInput(f"{path}: {type(error).__name__}") from error
+            raise UnreadableInput(f"{path}: {name_fault(error)}") from error
         for document in documents:
             found += _flatten(document, path)
     return tuple(found)
@@ -94,7 +94,7 @@ def read_frames(directory: Path) -> tuple[Frame, ...]:
             objects = folder / FRAME_OBJECTS
             frames.append(Frame(at, pages, objects if objects.is_file() else None))
     except OSError as error:
-        raise UnreadableInput(f"{directory}: {type(error).__name__}") from error
+        raise UnreadableInput(f"{directory}: {name_fault(error)}") from error
     if len(frames) < 2:
         raise UnreadableInput(f"{directory}: at least two folders named by Unix seconds are needed")
     return tuple(sorted(frames, key=lambda frame: frame.at))

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tokenfactory.errors import UnreadableInput
+from tokenfactory.errors import UnreadableInput, name_fault
 from tokenfactory.model import Role
 from tokenfactory.runtime.files import Body, Frame, SavedPage
 
@@ -72,7 +72,7 @@ def read_movie(path: Path, cast: Cast) -> Movie:
             elif "server" in entry and "t" in entry:
                 shots.append(_read_shot(entry))
     except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
-        raise UnreadableInput(f"{path}: no movie ({type(error).__name__})") from error
+        raise UnreadableInput(f"{path}: no movie ({name_fault(error)})") from error
     shots.sort(key=lambda shot: (shot.at, shot.server))
     cycles = tuple(_group(shots))
     if len(cycles) < 2:

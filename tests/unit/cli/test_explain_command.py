@@ -208,3 +208,9 @@ def test_without_kubectl_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest
     done = run("p")
     assert done.exit_code == 2
     assert "give --operator" in done.output
+
+
+def test_a_folder_that_is_not_there_is_named_in_plain_words(tmp_path: Path) -> None:
+    done = run("p", *FILES[:4], "--metrics", str(tmp_path / "pages"))
+    assert done.exit_code == 2
+    assert "pages: No such file or directory" in done.output
