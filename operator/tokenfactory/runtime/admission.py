@@ -20,8 +20,8 @@ POD = {"group": "", "version": "v1", "resource": "pods"}
 PATH = "guard"
 """The path of the webhook, which kopf takes for the handler's id."""
 CERTIFICATE, PRIVATE_KEY = "tls.crt", "tls.key"
-CHECK_SECONDS = 10.0
-RETRY_SECONDS = 5.0
+CHECK_SECONDS = 5.0
+RETRY_SECONDS = 3.0
 
 
 def serve_guard(
