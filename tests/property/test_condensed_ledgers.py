@@ -13,6 +13,7 @@ from tokenfactory.costing.condense import GRAINS_PER_WINDOW, append_sample, appe
 from tokenfactory.costing.energy import sum_spans
 from tokenfactory.costing.gpufigures import find_boards
 from tokenfactory.costing.hardware import HardwareFacts
+from tokenfactory.costing.history import Segment
 from tokenfactory.costing.latency import sum_slices
 from tokenfactory.costing.ledger import (
     EnergySpan,
@@ -20,7 +21,6 @@ from tokenfactory.costing.ledger import (
     GpuSample,
     LatencySlice,
     PodSample,
-    Segment,
     Track,
 )
 from tokenfactory.costing.shares import Share
@@ -52,7 +52,7 @@ def grow(pieces: list[tuple[float, float, Share, bool]], *, condensed: bool) -> 
             facts=track.facts,
             gpus=track.gpus,
             closed_at=start,
-            segments=(*track.segments, segment),
+            segments=track.segments.plus(segment),
         )
         track = condense(track, window_seconds=WINDOW) if condensed else track
     return track

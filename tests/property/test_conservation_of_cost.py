@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -82,7 +83,7 @@ def test_serving_idle_and_loading_add_up_to_the_time_held(
     sim = run(fleet, lost)
     assert sim.ledger is not None
     for track in sim.ledger.tracks.values():
-        for before, after in zip(track.segments, track.segments[1:], strict=False):
+        for before, after in pairwise(track.segments):
             assert before.end == after.start
         assert all(segment.end > segment.start for segment in track.segments)
     for economics in sim.history:

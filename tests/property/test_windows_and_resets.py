@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tokenfactory.costing.counters import Snapshot, count_since
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import Segment, Track
+from tokenfactory.costing.history import Segment, history_of
+from tokenfactory.costing.ledger import Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.window import Span, view
 from tokenfactory.model import SLOT, EngineId, Layout, Role, SeriesKey, Signal, layout_of
@@ -71,7 +72,7 @@ def make_track(lengths: list[tuple[float, float]]) -> Track:
         facts=HardwareFacts(),
         gpus=2.0,
         closed_at=start,
-        segments=tuple(segments),
+        segments=history_of(segments),
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tokenfactory.costing.counters import sum_gains
-from tokenfactory.costing.ledger import EnergySpan, GpuSample, Segment, Tally, Track
+from tokenfactory.costing.history import Segment
+from tokenfactory.costing.ledger import EnergySpan, GpuSample, Tally, Track
 
 GRAINS_PER_WINDOW = 9
 """So that two scrapes of 15 s are one piece of a window of 300 s, a little late or not."""
@@ -20,10 +21,10 @@ def condense(track: Track, *, window_seconds: float) -> Track:
     """The track with its last two segments as one, when they are alike and together at most a grain long."""
     if len(track.segments) < 2:
         return track
-    *earlier, left, right = track.segments
+    left, right = track.segments[-2], track.segments[-1]
     if not _are_alike(left, right) or right.end - left.start > window_seconds / GRAINS_PER_WINDOW:
         return track
-    return replace(track, segments=(*earlier, _join(left, right)))
+    return replace(track, segments=track.segments.without_last(2).plus(_join(left, right)))
 
 
 def _are_alike(left: Segment, right: Segment) -> bool:

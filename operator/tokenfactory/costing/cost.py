@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import Segment
+from tokenfactory.costing.history import Segment
 from tokenfactory.costing.prices import ProductPrice, mean_price
 from tokenfactory.costing.shares import Share
 from tokenfactory.costing.tokencount import Counted

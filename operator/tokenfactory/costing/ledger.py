@@ -10,31 +10,13 @@ from typing import NamedTuple
 
 from tokenfactory.costing.counters import Snapshot
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.shares import Share
+from tokenfactory.costing.history import History
 from tokenfactory.model import EMPTY, Bucket, EngineId, Histogram, Role, Signal, Standing
 
 Tally = tuple[float, int]
 """A sum and of how many."""
 
 NOTHING: Tally = (0.0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A span of one engine's GPU time and what its counters gained in it (docs/cost-model.md §1).
-
-    `deltas` ends with the last signal that moved; None: none did. `running` and `waiting` are the gauges at
-    its end. `estimated` tells that a counter fell or the container restarted: a tail may be unseen.
-    """
-
-    start: float
-    end: float
-    gpus: float
-    share: Share
-    deltas: array[float] | None = None
-    running: float = 0.0
-    waiting: float = 0.0
-    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +49,7 @@ class Track:
     info: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     model: str = ""
     version: str = ""
-    segments: tuple[Segment, ...] = ()
+    segments: History = field(default_factory=History)
     present: bool = True
     ready: bool = False
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from tokenfactory.costing.counters import Snapshot, carry_over, count_since, shorten, take_snapshot
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import Segment, Track
+from tokenfactory.costing.history import Segment
+from tokenfactory.costing.ledger import Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.model import SLOT, Engine, EngineId, EngineReading, Histogram, Level, Role, Signal
 
@@ -68,7 +69,7 @@ def advance(before: Track | None, sight: Sight, *, now: float) -> Step:
     if (silent or not sight.ready) and track.closed_at is not None and now > track.closed_at:
         share = sight.silent_share if sight.ready else Share.LOADING
         segment = Segment(track.closed_at, now, track.gpus, share)
-        return Step(replace(track, closed_at=now, segments=(*track.segments, segment)), segment)
+        return Step(replace(track, closed_at=now, segments=track.segments.plus(segment)), segment)
     return Step(track)
 
 
@@ -79,9 +80,8 @@ def advance_all(sights: Iterable[Sight], before: Mapping[EngineId, Track], *, no
 
 def trim(track: Track, horizon: float) -> Track:
     """The track without the segments that ended before `horizon`."""
-    if not track.segments or track.segments[0].end > horizon:
-        return track
-    return replace(track, segments=tuple(s for s in track.segments if s.end > horizon))
+    left = track.segments.after(horizon)
+    return track if left is track.segments else replace(track, segments=left)
 
 
 def _begin(before: Track | None, sight: Sight) -> Track:
@@ -135,7 +135,7 @@ def _close_with_reading(track: Track, sight: Sight, reading: EngineReading) -> S
     after = _remember(track, sight, reading=reading, snapshot=kept)
     alive = moved or restarted or after.kv_usage != track.kv_usage
     moved_at = reading.at if alive else track.moved_at
-    after = replace(after, segments=(*track.segments, segment), moved_at=moved_at)
+    after = replace(after, segments=track.segments.plus(segment), moved_at=moved_at)
     return Step(after, segment, gained.buckets)
 
 

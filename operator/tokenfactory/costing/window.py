@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tokenfactory.costing.hardware import HardwareFacts
-from tokenfactory.costing.ledger import Segment, Track
+from tokenfactory.costing.history import Segment
+from tokenfactory.costing.ledger import Track
 from tokenfactory.costing.shares import Share
 from tokenfactory.model import AT_THE_END, SIGNALS, SLOT, TOKENS_COUNTED, Signal
 
