@@ -26,6 +26,7 @@ _REPLICAS = frozenset({"prometheus", "prometheus_replica", "replica", "cluster"}
 _TAKEN_OFF = _USUAL | _REPLICAS
 _HOSTS = ("Hostname", "hostname", "node")
 _NAME_LABEL = "__name__"
+_TEXT = {str}
 _FIRST_LINE = "# as scraped by Prometheus\n"
 
 Stamps = Mapping[float, str]
@@ -117,8 +118,9 @@ def read_series(item: Any) -> tuple[Mapping[str, str], Stamps]:
         stamps = {float(at): value for at, value in values}
     except (LookupError, TypeError, ValueError, AttributeError):
         raise Unreadable from None
-    texts = (*labels, *labels.values(), *stamps.values()) if isinstance(labels, dict) else (None,)
-    if not all(isinstance(text, str) for text in texts) or not all(map(math.isfinite, stamps)):
+    if not isinstance(labels, dict) or not all(map(math.isfinite, stamps)):
+        raise Unreadable
+    if not {*map(type, labels), *map(type, labels.values()), *map(type, stamps.values())} <= _TEXT:
         raise Unreadable
     return labels, stamps
 
@@ -165,15 +167,16 @@ def restore(labels: Mapping[str, str], attached: Mapping[str, str] | None) -> di
     """The labels as the page had them. Without `attached` the usual ones are taken off, and those by which
     replicas of a Prometheus are told apart: their copies of a sample then are one line, or refuse the page.
     """
+    if attached is None:
+        own = {pair for pair in labels.items() if pair[0] not in _TAKEN_OFF}
+    else:
+        own = labels.items() - attached.items()
+    replaced = _USUAL if attached is None else attached.keys()
     found: dict[str, str] = {}
-    for label, value in labels.items():
-        if label == _NAME_LABEL or not _LABEL.fullmatch(label):
-            continue
-        if attached.get(label) == value if attached is not None else label in _TAKEN_OFF:
-            continue
-        own = label.removeprefix(_EXPORTED)
-        renamed = own != label and (own in attached if attached is not None else own in _USUAL)
-        found[own if renamed else label] = value
+    for label, value in own:
+        if label != _NAME_LABEL and _LABEL.fullmatch(label):
+            short = label.removeprefix(_EXPORTED)
+            found[short if short != label and short in replaced else label] = value
     return found
 
 
@@ -183,4 +186,4 @@ def _render(name: str, labels: Mapping[str, str], value: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return _ESCAPE.sub(lambda match: _ESCAPED[match[0]], text)
+    return _ESCAPE.sub(lambda match: _ESCAPED[match[0]], text) if _ESCAPE.search(text) else text
