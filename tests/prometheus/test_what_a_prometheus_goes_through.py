@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.prometheus.conftest import CountedAsker, Reader, Seen, cycles
+from tests.prometheus.conftest import CountedAsker, Reader, Seen, cycles, objects_of
 from tests.support.prometheus import jobs_of
 from tests.support.scenes import small_plan
 from tokenfactory.measure import value_of
 from tokenfactory.model import CostBasis, FailureReason, PoolKey, Truth
 from tokenfactory.model.reasons import ConditionType, TelemetryReason
 from tokenfactory.sandbox.fleet import NAMESPACE
+from tokenfactory.sandbox.objects import render_time
 from tokenfactory.sandbox.truth import state_truth
 from tokenfactory.sandbox.workload import Odometer
 from tokenfactory.telemetry.limits import QueryLimits
@@ -104,6 +105,27 @@ async def test_a_restarted_container_is_not_given_the_counters_of_the_one_before
     assert made is not None
     assert made.total <= PLAN.workload.total * (1 + TOLERANCE)
     assert made.total >= PLAN.workload.total * 0.7
+
+
+async def test_a_replaced_pod_is_not_given_the_counters_of_its_predecessor_while_it_loads(
+    stage_of: Callable[..., Any], asker: CountedAsker
+) -> None:
+    """As of a StatefulSet: the same name, another address, and Prometheus still holds the last page."""
+    stage = stage_of(PLAN)
+    reader = stage.recorded(asker)
+    await play(stage, reader, 5)
+    engine = next(iter(stage.fleet.engines.values()))
+    stage.site.remove(engine.pod.ip, engine.pod.port)
+    engine.pod = replace(engine.pod, ip=engine.pod.ip.rsplit(".", 1)[0] + ".200", ready=False)
+    body = next(item for item in objects_of(stage.fleet) if item["metadata"]["name"] == engine.pod.name)
+    body["metadata"] |= {"uid": "another", "creationTimestamp": render_time(time.time())}
+    body["status"]["containerStatuses"][0] |= {"state": {"waiting": {}}, "started": False}
+    others = [item for item in objects_of(stage.fleet) if item["metadata"]["name"] != engine.pod.name]
+    stage.stock.fill([*others, body])
+    seen = await play(stage, reader, 4)
+    made = value_of(seen.economics.throughput.per_second)
+    assert made is not None
+    assert made.total <= PLAN.workload.total * (1 + TOLERANCE)
 
 
 async def test_a_pod_that_two_jobs_scrape_is_counted_once(

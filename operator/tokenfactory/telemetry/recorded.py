@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +20,7 @@ from tokenfactory.model import (
     Failure,
     FailureReason,
     Fleet,
+    Pod,
     PrometheusTerms,
     Readings,
     TelemetryTerms,
@@ -158,15 +159,17 @@ class RecordedCollector:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """Whose page an endpoint stands for. `only`: of the pod's only engine. `aside`: of an engine's second
-    port, which nothing but its address tells.
+    """Whose page an endpoint stands for.
+
+    `container` is empty where nothing but the address tells; `only`: of the pod's only engine. Pages from
+    before `since` (Unix seconds) are another container's, or those of a pod of that name that is gone.
     """
 
     answer: Answer
     pod: str = ""
-    container: Container | None = None
+    container: str = ""
     only: bool = False
-    aside: bool = False
+    since: float = 0.0
     node: str = ""
 
 
@@ -186,19 +189,16 @@ class _Shelf:
         for item in fleet.companions:
             if item.endpoint is not None:
                 answer = answers[item.endpoint.namespace, ENGINE_NAMES]
-                self._wishes[item.endpoint] = _Wish(answer, item.pod.name, item.container, only=False)
+                self._wishes[item.endpoint] = _wish(answer, item.pod, item.container)
         for replica in fleet.replicas:
             several = sum(engine.endpoint is not None for engine in replica.engines) > 1
             for engine in replica.engines:
                 if engine.endpoint is not None:
                     answer = answers[engine.endpoint.namespace, ENGINE_NAMES]
-                    self._wishes[engine.endpoint] = _Wish(
-                        answer, replica.pod.name, engine.container, only=not several
-                    )
+                    own = _wish(answer, replica.pod, engine.container)
+                    self._wishes[engine.endpoint] = replace(own, only=not several)
                     if engine.side is not None:
-                        self._wishes[engine.side] = _Wish(
-                            answer, replica.pod.name, engine.container, aside=True
-                        )
+                        self._wishes[engine.side] = replace(own, container="")
 
     async def page(self, endpoint: Endpoint, *, max_age: float, timeout: float) -> Page | Failure:
         wish = self._wishes.get(endpoint)
@@ -213,8 +213,6 @@ class _Shelf:
             if target.up:
                 return self._fail(_NOTHING_OF[bool(wish.node)])
             return self._fail(FailureReason.DOWN_IN_PROMETHEUS)
-        if target.at < _began(wish.container):
-            return self._fail(FailureReason.NOT_IN_PROMETHEUS)
         return Page(target.page, target.at)
 
     def _fail(self, reason: FailureReason) -> Failure:
@@ -224,14 +222,10 @@ class _Shelf:
 _NOTHING_OF = (FailureReason.NO_ENGINE_METRICS, FailureReason.NO_GPU_METRICS)
 
 
-def _began(container: Container | None) -> float:
-    """Pages before this are those of a container, or of a pod of that name, that is gone.
-
-    Kubernetes cuts the time of a start to whole seconds.
-    """
-    if container is None or container.started_at is None:
-        return 0.0
-    return container.started_at + START_STAMP_SECONDS
+def _wish(answer: Answer, pod: Pod, container: Container) -> _Wish:
+    """The container's page. Kubernetes cuts the times of a start and of a creation to whole seconds."""
+    began = max(container.started_at or 0.0, pod.created_at)
+    return _Wish(answer, pod.name, container.name, since=began + START_STAMP_SECONDS if began else 0.0)
 
 
 def choose(targets: Iterable[Target], endpoint: Endpoint, wish: _Wish) -> Target | None:
@@ -245,10 +239,10 @@ def choose(targets: Iterable[Target], endpoint: Endpoint, wish: _Wish) -> Target
         own = [target for target in targets if target.instance == f"{host}:{endpoint.port}"]
         found = own or [target for target in targets if wish.node in target.hosts]
     else:
-        of_pod = [target for target in targets if target.pod == wish.pod]
+        of_pod = [target for target in targets if target.pod == wish.pod and target.at >= wish.since]
         found = [target for target in of_pod if target.instance == f"{host}:{endpoint.port}"]
-        if not found and wish.container is not None and not wish.aside:
-            found = [target for target in of_pod if target.container == wish.container.name]
+        if not found and wish.container:
+            found = [target for target in of_pod if target.container == wish.container]
         if not found and wish.only:
             found = of_pod
     return max(found, key=lambda target: (target.samples, target.at), default=None)

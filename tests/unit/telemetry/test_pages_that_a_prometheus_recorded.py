@@ -131,6 +131,29 @@ async def test_a_page_from_before_the_container_started_is_the_one_befores(start
     assert output(readings) is FailureReason.NOT_IN_PROMETHEUS
 
 
+@pytest.mark.parametrize("instance", ["10.0.0.9:8000", "node-1"])
+async def test_a_replaced_pod_that_has_not_started_is_not_given_the_page_of_its_predecessor(
+    instance: str,
+) -> None:
+    """As of a StatefulSet: the same name, another address, an image that is still pulled. Whatever the page
+    says was counted already: read as the new pod's first one it would count once more."""
+    loading = fleet(engine(started_at=None))
+    (replica,) = loading.replicas
+    pod = replace(replica.pod, created_at=991.0)
+    series = scraped("chat-0", 5_000_000, instance=instance, container="vllm")
+    readings = await collect(Asked(engines=series), replace(loading, replicas=(replace(replica, pod=pod),)))
+    assert output(readings) is FailureReason.NOT_IN_PROMETHEUS
+
+
+async def test_of_a_pod_and_its_predecessor_of_the_same_name_the_newer_one_is_read() -> None:
+    more = {"metric": {**scraped("chat-0", 1)[0]["metric"], "__name__": "vllm:num_requests_running"}}
+    before = [*scraped("chat-0", 9, instance="a", at=970.0), {**more, "values": [[970.0, "1"]]}]
+    before[-1]["metric"]["instance"] = "a"
+    series = before + scraped("chat-0", 5, instance="b")
+    readings = await collect(Asked(engines=series), fleet(engine(started_at=975.0)))
+    assert output(readings) == 5
+
+
 async def test_of_two_ports_of_a_pod_each_engine_gets_its_own() -> None:
     series = scraped("chat-0", 5) + scraped("chat-0", 7, instance="10.0.0.1:8001")
     readings = await collect(Asked(engines=series), fleet(engine(), engine(8001, "second")))
