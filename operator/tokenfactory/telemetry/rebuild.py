@@ -26,6 +26,7 @@ _REPLICAS = frozenset({"prometheus", "prometheus_replica", "replica", "cluster"}
 _TAKEN_OFF = _USUAL | _REPLICAS
 _HOSTS = ("Hostname", "hostname", "node")
 _NAME_LABEL = "__name__"
+_RESERVED = "__"
 _TEXT = {str}
 _FIRST_LINE = "# as scraped by Prometheus\n"
 
@@ -174,7 +175,7 @@ def restore(labels: Mapping[str, str], attached: Mapping[str, str] | None) -> di
     replaced = _USUAL if attached is None else attached.keys()
     found: dict[str, str] = {}
     for label, value in own:
-        if label != _NAME_LABEL and _LABEL.fullmatch(label):
+        if not label.startswith(_RESERVED) and _LABEL.fullmatch(label):
             short = label.removeprefix(_EXPORTED)
             found[short if short != label and short in replaced else label] = value
     return found

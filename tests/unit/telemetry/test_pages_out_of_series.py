@@ -151,6 +151,12 @@ def test_a_label_value_can_not_write_a_line_of_its_own() -> None:
     assert target.page == FIRST + b'a_total{x="\\"} 9\\nvllm:b 7\\n#\\\\"} 1\n'
 
 
+def test_what_prometheus_itself_says_of_a_series_is_no_label_of_the_page() -> None:
+    """As with its feature type-and-unit-labels."""
+    told = {"__type__": "counter", "__unit__": "tokens"}
+    assert only(series("a_total", (1.0, "1"), **told)).page == FIRST + b"a_total 1\n"
+
+
 def test_a_label_that_the_text_format_has_no_spelling_for_is_left_out() -> None:
     assert only(series("a_total", (1.0, "1"), **{"foo.bar": "x"})).page == FIRST + b"a_total 1\n"
 
