@@ -76,11 +76,14 @@ class Plan:
 
 
 class Layouts:
-    """The collector's memory of page shapes, in units of samples (plans), items (their parts) and facts."""
+    """The collector's memory of page shapes, in units of samples (plans), items (their parts) and facts.
+
+    Enough for the pages of 1,200 models.
+    """
 
     __slots__ = ("_facts", "_parts", "plans")
 
-    def __init__(self, *, capacity: int = 40_000) -> None:
+    def __init__(self, *, capacity: int = 100_000) -> None:
         self.plans: Kept[Hashable, Plan] = Kept(capacity)
         self._parts: Kept[Part, Any] = Kept(capacity)
         self._facts: Kept[Facts, Mapping[str, str]] = Kept(capacity // 8)

@@ -447,7 +447,7 @@ async def test_a_page_is_shared_until_it_is_too_old_for_the_caller() -> None:
     async with serving(number) as endpoint, client:
         first = await client.page(endpoint, max_age=4, timeout=5)
         now = 54.0
-        assert await client.page(endpoint, max_age=4, timeout=5) is first
+        assert await client.page(endpoint, max_age=4, timeout=5) == first
         now = 54.5
         second = await client.page(endpoint, max_age=4, timeout=5)
         assert isinstance(second, Page)
