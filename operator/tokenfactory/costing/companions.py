@@ -14,6 +14,7 @@ from tokenfactory.costing.hardware import UNKNOWN_HARDWARE
 from tokenfactory.costing.ledger import Ledger, Track
 from tokenfactory.costing.sights import begin_of, is_ready
 from tokenfactory.costing.throughput import decoders
+from tokenfactory.costing.tokencount import MAKERS
 from tokenfactory.costing.tracks import Sight, Step, advance_all, trim
 from tokenfactory.costing.window import Span, TrackView, WindowView, is_fresh, view
 from tokenfactory.model import (
@@ -29,6 +30,7 @@ from tokenfactory.model import (
     Fleet,
     Readings,
     Role,
+    RoleLoad,
     Signal,
     id_of_companion,
 )
@@ -122,6 +124,7 @@ def _figure(
         gained={signal: part.total(signal) for signal in signals},
         running=part.track.running,
         waiting=part.track.waiting,
+        waiting_mean=part.waiting_seconds / part.seconds if part.seconds > 0 else 0.0,
         models=tuple(sorted(ranks)),
     )
 
@@ -131,6 +134,33 @@ def speak_for_clients(companions: Sequence[CompanionFigures]) -> bool:
     frontends = _frontends(companions)
     alone = len({model for item in frontends for model in item.models}) <= 1
     return bool(frontends) and alone and all(item.fresh for item in frontends)
+
+
+def is_queueing(companions: Sequence[CompanionFigures]) -> bool:
+    """Whether requests of this pool waited in a frontend's router at some scrape of the window."""
+    return speak_for_clients(companions) and any(item.waiting_mean > 0 for item in _frontends(companions))
+
+
+def add_queue(loads: tuple[RoleLoad, ...], companions: Sequence[CompanionFigures]) -> tuple[RoleLoad, ...]:
+    """The loads with the requests that wait in the frontends' routers: no engine has seen those yet.
+
+    They wait for output, so they count with the role that makes it.
+    """
+    makers = [load.role for load in loads if load.role in MAKERS]
+    if not makers or not speak_for_clients(companions):
+        return loads
+    judged = Role.DECODE if Role.DECODE in makers else Role.AGGREGATED
+    frontends = _frontends(companions)
+    now, mean = (
+        sum(item.waiting for item in frontends),
+        sum(item.waiting_mean for item in frontends),
+    )
+    return tuple(
+        replace(load, waiting=load.waiting + now, waiting_mean=load.waiting_mean + mean)
+        if load.role is judged
+        else load
+        for load in loads
+    )
 
 
 def compare_frontends(

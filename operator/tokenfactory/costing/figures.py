@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tokenfactory.costing import boards
-from tokenfactory.costing.companions import compare_frontends, list_companions, speak_for_clients
+from tokenfactory.costing.companions import (
+    add_queue,
+    compare_frontends,
+    is_queueing,
+    list_companions,
+    speak_for_clients,
+)
 from tokenfactory.costing.cost import find_cost, window_price
 from tokenfactory.costing.coverage import count_gpus, count_replicas, list_failures, list_roles, meter_share
 from tokenfactory.costing.energy import (
@@ -137,9 +143,9 @@ def compose(cycle: Cycle) -> Economics:
         latency=_find_latency(cycle, window, beside),
         measured=metering.figures,
         provisioned=find_provisioned(held, power=cycle.power, counted=counted, window=window),
-        of_reference=_compare(cycle, window, held=held, throughput=throughput),
+        of_reference=_compare(cycle, window, beside, held=held, throughput=throughput),
         evidence=gather_evidence(cycle.sights, window, cycle.readings.engines),
-        loads=weigh_roles(window, cycle.steps, now=cycle.now, interval=cycle.interval),
+        loads=add_queue(weigh_roles(window, cycle.steps, now=cycle.now, interval=cycle.interval), beside),
         increments=add_up(cycle.steps, prices=money.prices, energy=cycle.closed_energy, power=cycle.power),
         failures=list_failures(cycle.fleet, cycle.readings),
         savings=money.savings,
@@ -231,6 +237,7 @@ def _find_gpus(cycle: Cycle, held: Mapping[HardwareFacts, float]) -> GpuFigures:
 def _compare(
     cycle: Cycle,
     window: WindowView,
+    beside: tuple[CompanionFigures, ...],
     *,
     held: Mapping[HardwareFacts, float],
     throughput: ThroughputFigures,
@@ -241,7 +248,7 @@ def _compare(
         products=tuple(sorted({facts.product for facts in held if facts.product})),
         per_gpu=throughput.per_gpu,
         per_user=throughput.per_user,
-        demand=_demand(window),
+        demand=_demand(window, beside),
     )
 
 
@@ -280,7 +287,7 @@ def _families(window: WindowView) -> frozenset[Signal | Histogram]:
     return frozenset(found)
 
 
-def _demand(window: WindowView) -> Demand:
+def _demand(window: WindowView, beside: tuple[CompanionFigures, ...]) -> Demand:
     able = window.gpu_seconds - window.by_share(Share.LOADING)
     parts = decoders(window)
     seconds = sum(part.able_seconds for part in parts)
@@ -288,7 +295,7 @@ def _demand(window: WindowView) -> Demand:
     if seconds > 0 and all(part.has(Signal.INTER_TOKEN_SECONDS) for part in parts):
         concurrency = sum(part.total(Signal.INTER_TOKEN_SECONDS) for part in parts) / seconds
     return Demand(
-        waited=window.waited,
+        waited=window.waited or is_queueing(beside),
         idle_share=window.by_share(Share.IDLE) / able if able > 0 else 0.0,
         concurrency=concurrency,
     )

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from tokenfactory.discovery.programs import repository_of, split
 from tokenfactory.model import (
+    Beside,
     Companion,
     Container,
     Endpoint,
@@ -56,12 +57,16 @@ def is_alone(replica: Replica) -> bool:
     return all(engine.kind is EngineKind.NONE for engine in replica.engines)
 
 
-def accompany(replica: Replica, engine: Engine, told: Inspected, *, host_network: bool) -> Companion | None:
-    """What runs in that container beside the engines, and where its page is; None for an engine."""
-    if told.companion is None:
-        return None
+def accompany(
+    replica: Replica, engine: Engine, told: Inspected, *, host_network: bool
+) -> tuple[Companion, ...]:
+    """What runs in that container beside the engines, and where its page is."""
+    return tuple(_locate(replica, engine, item, host_network=host_network) for item in told.beside)
+
+
+def _locate(replica: Replica, engine: Engine, told: Beside, *, host_network: bool) -> Companion:
     pod, page = replica.pod, told.metrics
-    found = Companion(kind=told.companion, pod=pod, container=engine.container)
+    found = Companion(kind=told.kind, pod=pod, container=engine.container)
     if page.port is None or page.state is MetricsState.OFF:
         return replace(found, why_not=page.fix or NO_PORT)
     if replica.on_node and not host_network:

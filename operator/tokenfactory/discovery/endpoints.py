@@ -64,8 +64,7 @@ def locate(
                 if told_it is not None:
                     same = told_it.instance == located.instance
                     own.append(told_it if same else replace(told_it, instance=located.instance))
-                    found = accompany(replica, engine, told_it, host_network=access.allow_host_network)
-                    beside += [found] if found else []
+                    beside += accompany(replica, engine, told_it, host_network=access.allow_host_network)
         placed = replace(replica, engines=tuple(engines))
         if not is_alone(placed):
             replicas.append(placed)

@@ -15,7 +15,7 @@ from tokenfactory.inspection.engines.wrapping import check_pod, wrapper_of
 from tokenfactory.inspection.epoch import epoch_of
 from tokenfactory.inspection.program import Program, read_programs
 from tokenfactory.model import (
-    CompanionKind,
+    Beside,
     Container,
     Declaration,
     DeclarationState,
@@ -47,7 +47,7 @@ class Findings:
     kind: EngineKind = EngineKind.OTHER
     wrapper: str = ""
     metrics: MetricsEndpoint = NO_PAGE
-    companion: CompanionKind | None = None
+    beside: tuple[Beside, ...] = ()
     calls: tuple[Call, ...] = ()
 
 
@@ -60,12 +60,12 @@ def inspect(fleet: Fleet) -> tuple[Inspected, ...]:
     inspected, calls = list[Inspected](), list[tuple[Pod, Call]]()
     for replica in fleet.replicas:
         labels = telling_labels(replica.pod.labels)
-        beside = tuple(filter(llmd.is_sidecar, replica.pod.containers))
+        sidecars = tuple(filter(llmd.is_sidecar, replica.pod.containers))
         for engine in replica.engines:
-            template = (*_template(engine, replica.product), tuple(labels.items()), bool(beside))
+            template = (*_template(engine, replica.product), tuple(labels.items()), bool(sidecars))
             found = seen.get(template)
             if found is None:
-                found = seen[template] = tuple(_inspect(engine, replica.product, labels, beside))
+                found = seen[template] = tuple(_inspect(engine, replica.product, labels, sidecars))
             inspected += [_said(replica, engine, item, alone=len(found) == 1) for item in found]
             calls += [(replica.pod, call) for call in found[0].calls]
     if calls:
@@ -99,7 +99,7 @@ def _said(replica: Replica, engine: Engine, findings: Findings, *, alone: bool) 
         model=findings.model,
         weight_only_forced=findings.weight_only,
         epoch=findings.epoch,
-        companion=findings.companion,
+        beside=findings.beside,
     )
 
 
@@ -120,7 +120,7 @@ def _template(engine: Engine, product: str | None) -> tuple[object, ...]:
 
 
 def _inspect(
-    engine: Engine, product: str | None, labels: Mapping[str, str], beside: tuple[Container, ...]
+    engine: Engine, product: str | None, labels: Mapping[str, str], sidecars: tuple[Container, ...]
 ) -> Iterator[Findings]:
     """What each server of the container was told; one that is opaque where they can't be told apart."""
     container = engine.container
@@ -133,9 +133,10 @@ def _inspect(
         return
     calls = read_calls(programs)
     told = [
-        (server, check_pod(server, declare(server), labels=labels, containers=beside))
+        (server, check_pod(server, declare(server), labels=labels, containers=sidecars))
         for server, declare in matches
     ]
+    read_too = tuple(Beside(item.companion, item.metrics) for _, item in told if item.companion)
     found = _without_fronts(told)
     ports = {declared.metrics.port for _, declared in found}
     if len(found) > 1 and (len(ports) < len(found) or None in ports):
@@ -144,7 +145,7 @@ def _inspect(
         return
     for server, declared in found:
         findings = _findings(container, server, declared, product)
-        yield replace(findings, wrapper=wrapper_of(server, labels), calls=calls)
+        yield replace(findings, wrapper=wrapper_of(server, labels), calls=calls, beside=read_too)
 
 
 def _without_fronts(found: list[tuple[Recognised, Declared]]) -> list[tuple[Recognised, Declared]]:
@@ -174,7 +175,6 @@ def _findings(container: Container, server: Recognised, declared: Declared, prod
         kind=server.kind,
         wrapper=server.wrapper,
         metrics=declared.metrics,
-        companion=declared.companion,
     )
 
 

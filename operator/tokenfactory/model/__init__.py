@@ -27,6 +27,7 @@ from tokenfactory.model.economics import (
 from tokenfactory.model.fleet import (
     BY_SERVER,
     EMPTY,
+    Beside,
     Claim,
     ClaimedDevice,
     ClaimUse,
@@ -131,6 +132,7 @@ __all__ = [
     "WINDOWED",
     "Account",
     "AlertmanagerTerms",
+    "Beside",
     "BoardFigures",
     "Bucket",
     "Claim",

@@ -18,6 +18,7 @@ _NOTHING: Mapping[Signal, float] = MappingProxyType({})
 class CompanionFigures:
     """One companion over the window. `gained` has an entry for every counter that its page carries.
 
+    `running` and `waiting` are gauges of its last page, `waiting_mean` is over the window.
     `fresh`: it was read within two and a half scrape intervals; `failure` is why the last scrape gave
     nothing, `why_not` why there is none or what may be in its way. `models` are those that the page counts
     apart.
@@ -32,6 +33,7 @@ class CompanionFigures:
     gained: Mapping[Signal, float] = field(default_factory=lambda: _NOTHING)
     running: float = 0.0
     waiting: float = 0.0
+    waiting_mean: float = 0.0
     models: tuple[str, ...] = ()
     failure: FailureReason | None = None
     why_not: str = ""

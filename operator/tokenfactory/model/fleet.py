@@ -340,12 +340,20 @@ class MetricsEndpoint:
     unread: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A process that is no engine and whose page is read, as its command line says it."""
+
+    kind: CompanionKind
+    metrics: MetricsEndpoint
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
     """What the command line of one engine says. `epoch` identifies image + normalised flags + GPU product.
 
-    `kind` is OTHER and `metrics` has no page where the command line could not be read. `companion` is what it
-    is instead of an engine, if its page is read.
+    `kind` is OTHER and `metrics` has no page where the command line could not be read. `beside` are the
+    processes of its container that are read beside the engines, itself included if it is one.
     """
 
     pod_uid: str
@@ -359,4 +367,4 @@ class Inspected:
     model: str = ""
     weight_only_forced: bool = False
     epoch: str = ""
-    companion: CompanionKind | None = None
+    beside: tuple[Beside, ...] = ()

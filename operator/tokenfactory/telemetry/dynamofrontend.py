@@ -38,7 +38,9 @@ DYNAMO_FRONTEND = System(
     levels=MappingProxyType(
         {
             Level.RUNNING: ("dynamo_frontend_active_requests", "dynamo_frontend_inflight_requests"),
-            Level.WAITING: ("dynamo_frontend_queued_requests",),
+            # Of the router in it. `queued_requests` have no first token yet, whether they wait or their
+            # prefill runs: not read.
+            Level.WAITING: ("dynamo_frontend_router_queue_pending_requests",),
         }
     ),
     ranks=Ranks(own="model"),

@@ -147,3 +147,17 @@ def test_lmcaches_server_is_found_with_its_page_or_what_stands_in_its_way(
 
 def test_lmcaches_client_commands_are_no_server() -> None:
     assert found(pod(), frontend(command=["lmcache", "ping"], **CACHE_SERVER)).companions == ()
+
+
+def test_a_frontend_in_the_container_of_its_workers_is_read_beside_them() -> None:
+    script = (
+        "python3 -m dynamo.frontend --http-port 8100 &\n"
+        "DYN_SYSTEM_PORT=9091 python3 -m dynamo.vllm --model m &\n"
+        "DYN_SYSTEM_PORT=9093 python3 -m dynamo.vllm --model m &\nwait"
+    )
+    fleet = found(pod(container={"command": ["bash", "-c", script], "args": [], "ports": []}))
+    ports = [engine.endpoint.port for engine in fleet.replicas[0].engines if engine.endpoint]
+    assert ports == [9091, 9093]
+    (item,) = fleet.companions
+    assert item.endpoint is not None
+    assert (item.kind, item.endpoint.port) == (CompanionKind.DYNAMO_FRONTEND, 8100)
