@@ -11,6 +11,7 @@ import kopf
 import structlog
 
 from tokenfactory.discovery.terms import resolve
+from tokenfactory.errors import name_fault
 from tokenfactory.guard import Ruling, examine
 from tokenfactory.model import Pool, Terms
 from tokenfactory.runtime.desk import Desk
@@ -65,17 +66,19 @@ class GuardServer:
         async def answer(request: Any, **context: Any) -> Any:
             return await handle(make_anonymous(request), **context)
 
+        lost = False
         while True:
             try:
                 async with self._server as server:
                     async for address in server(answer):
+                        if lost:
+                            self._log.info("the guard is served again")
+                        lost = False
                         yield address
             except OSError as error:
-                self._log.warning(
-                    "the guard can't be served and workloads pass",
-                    error=type(error).__name__,
-                    text=error.strerror,
-                )
+                if not lost:
+                    self._log.warning("the guard can't be served, workloads pass", why=name_fault(error))
+                lost = True
             await asyncio.sleep(RETRY_SECONDS)
 
 

@@ -14,6 +14,7 @@ from kopf._core.engines.admission import serve_admission_request
 from kopf._core.engines.indexing import OperatorIndexers
 from kopf._core.intents.registries import OperatorRegistry
 from kopf._core.reactor.inventory import ResourceMemories
+from structlog.testing import capture_logs
 
 from tokenfactory.runtime import admission
 from tokenfactory.runtime.admission import GuardServer, make_anonymous
@@ -107,14 +108,21 @@ async def test_a_kind_that_was_not_served_at_the_start_is_answered() -> None:
     assert [answer["response"]["allowed"] for answer in server.answers] == [True, True]
 
 
-async def test_a_server_that_fails_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_fails_starts_again_and_the_log_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def at_once(_: float) -> None:
         return
 
     monkeypatch.setattr(asyncio, "sleep", at_once)
     server = Server(review(), failures=3)
-    await serve(server, Kopf().handle)
+    with capture_logs() as log:
+        await serve(server, Kopf().handle)
     assert len(server.answers) == 1
+    assert [(line["log_level"], line.get("why")) for line in log] == [
+        ("warning", "No such file or directory"),
+        ("info", None),
+    ]
 
 
 def test_the_object_keeps_all_but_its_uid() -> None:
