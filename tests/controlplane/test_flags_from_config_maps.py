@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.scenes import USER, refusals, small_plan, take_right_away, wait_for_cycles, writes_of
+from tests.support.scenes import (
+    USER,
+    pool_over,
+    refusals,
+    small_plan,
+    take_right_away,
+    wait_for_cycles,
+    writes_of,
+)
 from tokenfactory.sandbox.assets import Assets
 from tokenfactory.sandbox.audit import Audit
 from tokenfactory.sandbox.fleet import NAMESPACE
@@ -80,20 +88,13 @@ def scene(assets: Assets) -> Iterator[Scene]:
             put(running, body)
             run(running, body["metadata"]["name"])
         for name in (POOL, CLIMBING):
-            running.cluster.apply(pool_of(name, app=name))
+            running.cluster.apply(pool_over(PLAN, name, app=name))
         yield running
 
 
 @pytest.fixture(scope="module")
 def operator(scene: Scene) -> OperatorProcess:
     return scene.start_operator()
-
-
-def pool_of(name: str, *, app: str) -> dict[str, Any]:
-    body = PLAN.body(window_seconds=30)
-    body["metadata"]["name"] = name
-    body["spec"]["selector"] = {"matchLabels": {"app": app}}
-    return body
 
 
 def run(scene: Scene, pod: str) -> None:
@@ -142,7 +143,7 @@ def test_where_config_maps_may_not_be_read_pools_go_on_and_say_so(
     operator.stop()
     take_right_away(scene, "configmaps")
     operator.start()
-    scene.cluster.apply(pool_of("later", app=POOL))
+    scene.cluster.apply(pool_over(PLAN, "later", app=POOL))
     scene.wait_for("the row is there", lambda: row(scene, "KVCacheOffloading", "later"))
     for name in ("KVCacheOffloading", "FP4"):
         assert row(scene, name, "later")["state"] == "Unverifiable"

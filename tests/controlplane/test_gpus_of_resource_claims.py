@@ -11,6 +11,7 @@ import pytest
 from tests.support.scenes import (
     USER,
     figure,
+    pool_over,
     refusals,
     small_plan,
     take_right_away,
@@ -42,13 +43,6 @@ def claim(name: str) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"devices": {"requests": [request]}},
     }
-
-
-def pool_of(name: str) -> dict[str, Any]:
-    body = PLAN.body(window_seconds=30)
-    body["metadata"]["name"] = name
-    body["spec"]["selector"] = {"matchLabels": {"app": POOL}}
-    return body
 
 
 class Stage:
@@ -125,7 +119,7 @@ def scene(assets: Assets) -> Iterator[Scene]:
             users={"made": made},
         )
         stage.allocate("shared", result("gpu-7"), users=both)
-        running.cluster.apply(pool_of(POOL))
+        running.cluster.apply(pool_over(PLAN, POOL, app=POOL))
         yield running
 
 
@@ -175,7 +169,7 @@ def test_where_claims_may_not_be_read_pools_go_on_and_say_so(scene: Scene, opera
     operator.stop()
     take_right_away(scene, "resourceclaims")
     operator.start()
-    scene.cluster.apply(pool_of("later"))
+    scene.cluster.apply(pool_over(PLAN, "later", app=POOL))
     found = scene.wait_for("it says why", lambda: scene.condition("later", "TelemetryHealthy"))
     assert (found["status"], found["reason"]) == ("False", "ClaimsNotRead")
     assert "grant the operator get on resourceclaims" in found["message"]

@@ -39,6 +39,13 @@ def small_plan(name: str, *, replicas: int = 1, output: float = 100.0) -> PoolPl
     )
 
 
+def pool_over(plan: PoolPlan, name: str, *, app: str) -> dict[str, Any]:
+    """A pool like the plan's under another name, over the pods of `app`."""
+    body = replace(plan, name=name).body(window_seconds=30)
+    body["spec"]["selector"] = {"matchLabels": {"app": app}}
+    return body
+
+
 def edit(scene: Scene, pool: str, spec: Mapping[str, Any]) -> None:
     """A merge patch of the pool's spec, as `kubectl patch` sends it."""
     patch = yaml.safe_dump({"spec": dict(spec)})
