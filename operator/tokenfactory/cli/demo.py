@@ -176,7 +176,8 @@ Try: apply   kubectl apply -f crds/examples/valid/
      break   kubectl delete pod -n serving qwen-b200-1
      ask why .venv/bin/tokenfactory explain qwen-b200 -n serving \\
                --operator http://127.0.0.1:{operator.explain_port}
-wrong-poolref is wrong on purpose: describe it, and its conditions say what to do.
+wrong-poolref is wrong on purpose: describe it, its conditions say what to do.
+The truth below is the fleet's as it was started: your changes are not in it.
 The operator's own pages: http://127.0.0.1:{operator.port}/metrics /healthz /readyz
 Its log: {operator.log}
 """
