@@ -27,7 +27,8 @@ HEAD = """\
 
 What `tokenfactory check` and the operator read of each engine. Anything else is opaque, never guessed at.
 Routers, frontends, planners, endpoint pickers, embedding servers, TGI, Triton, Ollama and LMDeploy are
-recognised and set aside. How to add one: [add an engine](../how-to/add-an-engine.md).
+recognised and set aside; the pages of Dynamo's frontend, LMCache's server and TensorRT-LLM's orchestrator are
+read beside the engines'. How to add one: [add an engine](../how-to/add-an-engine.md).
 """
 
 

@@ -39,6 +39,7 @@ LEAST_TOKENS = 10_000.0
 """Ten times the token floor of §15: what flies around the edges of the window is then small beside it."""
 
 TOLERANCE = 0.05
+MOST_MODELS = 16
 
 
 def follow(fleet: Fleet, readings: Readings, *, ledger: Ledger | None, now: float) -> tuple[Step, ...]:
@@ -125,7 +126,7 @@ def _figure(
         running=part.track.running,
         waiting=part.track.waiting,
         waiting_mean=part.waiting_seconds / part.seconds if part.seconds > 0 else 0.0,
-        models=tuple(sorted(ranks)),
+        models=tuple(sorted(ranks)[:MOST_MODELS]),
     )
 
 

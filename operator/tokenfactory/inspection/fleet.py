@@ -60,7 +60,7 @@ def inspect(fleet: Fleet) -> tuple[Inspected, ...]:
     inspected, calls = list[Inspected](), list[tuple[Pod, Call]]()
     for replica in fleet.replicas:
         labels = telling_labels(replica.pod.labels)
-        sidecars = tuple(filter(llmd.is_sidecar, replica.pod.containers))
+        sidecars = tuple(filter(llmd.is_sidecar, replica.pod.containers)) if llmd.LABELS in labels else ()
         for engine in replica.engines:
             template = (*_template(engine, replica.product), tuple(labels.items()), bool(sidecars))
             found = seen.get(template)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tokenfactory.judgement.exhibits import OBSERVED_DIGITS, Exhibit, Proof, prove_absence, source_of
 from tokenfactory.judgement.stores import Store
-from tokenfactory.model import EngineEvidence, OptimizationState, Role, Signal
+from tokenfactory.model import BY_SERVER, EngineEvidence, OptimizationState, Role, Signal
 from tokenfactory.units import significant
 
 NEVER_LOADED = "blocks are stored and never loaded: no prompt comes back after it left the GPU"
+WITHOUT_SERVER = "let the pool select the pod of its LMCache server, too, and see that its page can be read"
 OTHER_CONNECTOR = "use a connector and an engine version with them"
 _FAMILIES = (
     Signal.OFFLOAD_LOADED_BYTES,
@@ -43,7 +44,7 @@ def prove_offloading(exhibit: Exhibit) -> Proof:
     if exhibit.said and seen.readable and exhibit.busy and not countable:
         return Proof(
             state=OptimizationState.UNVERIFIABLE,
-            evidence=f"the page has no offload counters: {exhibit.page_fix or OTHER_CONNECTOR}",
+            evidence=f"the page has no offload counters: {_advise(exhibit)}",
         )
     return prove_absence(exhibit, family=family, what="load")
 
@@ -61,6 +62,12 @@ def _prove_by_server(exhibit: Exhibit, store: Store) -> Proof:
     if not served and exhibit.busy and store.stored > 0:
         return Proof(state=OptimizationState.INEFFECTIVE, evidence=NEVER_LOADED)
     return prove_absence(exhibit, family=True, what="load")
+
+
+def _advise(exhibit: Exhibit) -> str:
+    if exhibit.declaration.method == BY_SERVER:
+        return WITHOUT_SERVER
+    return exhibit.page_fix or OTHER_CONNECTOR
 
 
 def _is_counted(exhibit: Exhibit, seen: EngineEvidence) -> bool:

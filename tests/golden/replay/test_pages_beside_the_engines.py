@@ -246,6 +246,7 @@ def without(family: bytes, page: bytes) -> bytes:
 def test_what_an_engine_can_not_count_the_cache_server_of_its_node_proves() -> None:
     alone, both = look(offloading()), look(offloading(), store())
     assert row_of(alone.status, KV)["state"] == "Unverifiable"
+    assert "LMCache server" in row_of(alone.status, KV)["evidence"]
     row = row_of(both.status, KV)
     assert (row["state"], row["replicas"]) == ("Active", "1/1")
     assert row["observed"] == "hitShare=0.3"

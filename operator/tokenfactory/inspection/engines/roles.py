@@ -39,8 +39,11 @@ def telling_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
     Who follows whom in a multi-node group is discovery's to say.
     """
     found = {label: labels[label] for label in TELLING if label in labels}
-    marked = {mark for mark in MARKS if any(label.startswith(mark) for label in labels)}
-    return found | dict.fromkeys(sorted(marked), "")
+    marked = [label for label in labels if label.startswith(MARKS)]
+    for mark in MARKS if marked else ():
+        if any(label.startswith(mark) for label in marked):
+            found[mark] = ""
+    return found
 
 
 def is_follower(program: Program, labels: Mapping[str, str]) -> bool:
