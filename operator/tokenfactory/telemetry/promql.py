@@ -11,9 +11,11 @@ goes wrong comes back as a Failure without a byte of the answer in it.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import requests
@@ -30,7 +32,8 @@ from tokenfactory.telemetry.rebuild import Oversized, Unreadable
 T = TypeVar("T")
 
 _LANES = 8
-_THREADS = 2
+_THREADS = 8
+_READERS = 2
 _CONNECT_SECONDS = 2.0
 _DENIED = (401, 403)
 _TENANT_HEADERS = ("X-Scope-OrgID", "THANOS-TENANT")
@@ -46,9 +49,10 @@ _NOT_A_PROMETHEUS = (
 
 
 class Prometheus:
-    """Fills `recorded.Asker`: one query, one connection, one of its server's two threads.
+    """Fills `recorded.Asker`: one query, one connection, one of its server's threads.
 
-    Each server has a lane of its own, so that one that hangs holds up nobody else's queries.
+    Each server has a lane of its own, so that one that hangs holds up nobody else's queries. Waiting for an
+    answer costs nothing, reading one takes ten times its bytes: of all that came, two are read at a time.
     """
 
     def __init__(self, credentials: Credentials, *, wall: Callable[[], float], limits: QueryLimits) -> None:
@@ -56,6 +60,7 @@ class Prometheus:
         self._wall = wall
         self._limits = limits
         self._lanes: dict[str, ThreadPoolExecutor] = {}
+        self._turn = threading.BoundedSemaphore(_READERS)
 
     async def ask(
         self,
@@ -91,7 +96,9 @@ class Prometheus:
     ) -> T | Failure:
         try:
             credential = self._find_credential(server)
-            return read(_query(server, credential, query, timeout=timeout, limits=self._limits))
+            deadline = time.monotonic() + timeout
+            with _BoundedSession(self._limits, self._turn, deadline=deadline, seconds=timeout) as session:
+                return read(_query(server, credential, query, session=session, limits=self._limits))
         except _Refused as refused:
             return self._fail(refused.reason, str(refused))
         except requests.exceptions.InvalidJSONError:
@@ -130,7 +137,12 @@ class _Refused(Exception):
 
 
 def _query(
-    server: PrometheusTerms, credential: Credential, query: str, *, timeout: float, limits: QueryLimits
+    server: PrometheusTerms,
+    credential: Credential,
+    query: str,
+    *,
+    session: _BoundedSession,
+    limits: QueryLimits,
 ) -> Sequence[Any]:
     """The result of an instant query, one series more than is read at most, so that a cut one shows."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "tokenfactory"}
@@ -138,12 +150,12 @@ def _query(
         headers["Authorization"] = f"Bearer {credential.token}"
     if server.tenant:
         headers |= dict.fromkeys(_TENANT_HEADERS, server.tenant)
-    with _BoundedSession(limits, deadline=time.monotonic() + timeout, seconds=timeout) as session:
-        session.verify = credential.ca_file or True
-        client = PrometheusConnect(
-            url=server.url, headers=headers, session=session, method="POST", retry=Retry(0, redirect=0)
-        )
-        result = client.custom_query(query, params={"timeout": f"{timeout:.3f}", "limit": limits.series + 1})
+    session.verify = credential.ca_file or True
+    client = PrometheusConnect(
+        url=server.url, headers=headers, session=session, method="POST", retry=Retry(0, redirect=0)
+    )
+    bounds = {"timeout": f"{session.seconds:.3f}", "limit": limits.series + 1}
+    result = client.custom_query(query, params=bounds)
     if not isinstance(result, list):
         raise Unreadable
     if len(result) > limits.series:
@@ -152,14 +164,21 @@ def _query(
 
 
 class _BoundedSession(requests.Session):
-    """A session that reads no more than it may, follows nothing and sends the query in the body."""
+    """A session that reads no more than it may, follows nothing and sends the query in the body.
 
-    def __init__(self, limits: QueryLimits, *, deadline: float, seconds: float) -> None:
+    From the moment at which an answer has come until the session is closed, it is its `turn`.
+    """
+
+    def __init__(
+        self, limits: QueryLimits, turn: threading.BoundedSemaphore, *, deadline: float, seconds: float
+    ) -> None:
         super().__init__()
         self.trust_env = False
+        self.seconds = seconds
         self._limits = limits
+        self._turn = turn
         self._deadline = deadline
-        self._seconds = seconds
+        self._held = ExitStack()
 
     def request(self, method: str, url: str, **arguments: Any) -> requests.Response:  # type: ignore[override]
         """As requests' own. Raises _Refused for an answer that is not a bounded 200 in time."""
@@ -169,7 +188,7 @@ class _BoundedSession(requests.Session):
             data=arguments["params"],
             headers=arguments["headers"],
             verify=arguments["verify"],
-            timeout=(min(_CONNECT_SECONDS, self._seconds), self._seconds),
+            timeout=(min(_CONNECT_SECONDS, self.seconds), self.seconds),
             allow_redirects=False,
             stream=True,
         )
@@ -179,7 +198,17 @@ class _BoundedSession(requests.Session):
                 raise _Refused(FailureReason.PROMETHEUS_FAILED, "an encoding that was not asked for")
             response._content = self._read(response)
             response._content_consumed = True
+        self._take_turn()
         return response
+
+    def close(self) -> None:
+        super().close()
+        self._held.close()
+
+    def _take_turn(self) -> None:
+        if not self._turn.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
+            raise _Refused(FailureReason.PROMETHEUS_TIMED_OUT, "no complete answer in time")
+        self._held.callback(self._turn.release)
 
     def _read(self, response: requests.Response) -> bytes:
         kept, size = list[bytes](), 0

@@ -35,6 +35,7 @@ class Answering:
     body: bytes = b'{"status":"success","data":{"resultType":"matrix","result":[]}}'
     headers: dict[str, str] = field(default_factory=dict)
     drip: float = 0.0
+    together: threading.Barrier | None = None
     asked: list[tuple[str, dict[str, str], dict[str, list[str]]]] = field(default_factory=list)
     url: str = ""
 
@@ -47,6 +48,8 @@ def server() -> Iterator[Answering]:
         def do_POST(self) -> None:
             form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             state.asked.append((self.path, dict(self.headers), parse_qs(form)))
+            if state.together is not None:
+                state.together.wait(timeout=10)
             self.send_response(state.status)
             for name, value in {"Content-Length": str(len(state.body)), **state.headers}.items():
                 self.send_header(name, value)
@@ -224,13 +227,49 @@ async def test_one_that_hangs_holds_up_nobody_elses_queries(server: Answering) -
     }
 
 
+async def test_many_wait_for_their_answers_at_a_time_and_two_are_read(server: Answering) -> None:
+    """Fifty namespaces behind a slow store are one wait, not twenty-five."""
+    server.together = threading.Barrier(6)
+    prometheus = Prometheus(Mounted(), wall=lambda: 7.0, limits=LIMITS)
+    lock, reading, most = threading.Lock(), 0, 0
+
+    def read(result: Sequence[Any]) -> int:
+        nonlocal reading, most
+        with lock:
+            reading += 1
+            most = max(most, reading)
+        time.sleep(0.01)
+        with lock:
+            reading -= 1
+        return len(result)
+
+    terms = PrometheusTerms(url=server.url)
+    asked = [prometheus.ask(terms, "up", timeout=5.0, read=read) for _ in range(6)]
+    assert await asyncio.gather(*asked) == [0] * 6
+    assert most <= 2
+    prometheus.close()
+
+
+async def test_a_turn_is_given_back_whatever_the_answer_was(server: Answering) -> None:
+    prometheus = Prometheus(Mounted(), wall=lambda: 7.0, limits=LIMITS)
+    terms = PrometheusTerms(url=server.url)
+    good = server.body
+    for body in (b"<html>", b"[]", b'{"data":{"result":"x"}}', b"{}"):
+        server.body = body
+        for _ in range(3):
+            assert isinstance(await prometheus.ask(terms, "up", timeout=3.0, read=list), Failure)
+    server.body = good
+    assert await prometheus.ask(terms, "up", timeout=3.0, read=list) == []
+    prometheus.close()
+
+
 async def test_servers_that_come_and_go_leave_no_threads_behind(server: Answering) -> None:
     prometheus = Prometheus(Mounted(), wall=lambda: 7.0, limits=LIMITS)
     for number in range(30):
         terms = PrometheusTerms(url=f"{server.url}/{number}")
         assert await prometheus.ask(terms, "up", timeout=3.0, read=list) == []
     lanes = [thread for thread in threading.enumerate() if thread.name.startswith("prometheus")]
-    assert len(lanes) <= 9
+    assert len(lanes) <= 8 * 8 + 1
     prometheus.close()
 
 
