@@ -12,6 +12,20 @@ import sys
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 16.0
+_M_ARENA_MAX = -8
+_ARENAS = 2
+
+
+def share_arenas() -> bool:
+    """Has all threads share two heaps of glibc's; whether there is such a thing. Before the first thread.
+
+    Each thread's own heap keeps the most that it ever held: those that read answers of a Prometheus kept
+    40 MiB of 190, with 1,000 pods.
+    """
+    if sys.platform != "linux":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(_M_ARENA_MAX, _ARENAS))
 
 
 async def give_back_now_and_then() -> None:

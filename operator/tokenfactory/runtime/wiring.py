@@ -43,7 +43,7 @@ from tokenfactory.runtime.handlers import operator_settings, register
 from tokenfactory.runtime.informer import Informer
 from tokenfactory.runtime.inventory import Inventory, NodeStore, PodStore
 from tokenfactory.runtime.kube import Collection, Kube, connect
-from tokenfactory.runtime.memory import give_back_now_and_then
+from tokenfactory.runtime.memory import give_back_now_and_then, share_arenas
 from tokenfactory.runtime.poolrefs import GatewayPools
 from tokenfactory.runtime.presence import Sweeper, wait_for_resources
 from tokenfactory.runtime.publisher import Publisher, Writer
@@ -177,6 +177,7 @@ class Operator:
 
 async def operate(settings: Settings) -> None:
     """Runs the operator until SIGTERM or SIGINT. Raises Unavailable when there is nothing to connect to."""
+    share_arenas()
     log = structlog.get_logger("operator")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

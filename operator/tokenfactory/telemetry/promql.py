@@ -52,15 +52,14 @@ class Prometheus:
     """Fills `recorded.Asker`: one query, one connection, one of its server's threads.
 
     Each server has a lane of its own, so that one that hangs holds up nobody else's queries. Waiting for an
-    answer costs nothing, reading one takes ten times its bytes: of all that came, two are read at a time.
+    answer costs nothing, reading one takes ten times its bytes: of a server's answers two are read at a time.
     """
 
     def __init__(self, credentials: Credentials, *, wall: Callable[[], float], limits: QueryLimits) -> None:
         self._credentials = credentials
         self._wall = wall
         self._limits = limits
-        self._lanes: dict[str, ThreadPoolExecutor] = {}
-        self._turn = threading.BoundedSemaphore(_READERS)
+        self._lanes: dict[str, _Lane] = {}
 
     async def ask(
         self,
@@ -71,7 +70,8 @@ class Prometheus:
         read: Callable[[Sequence[Any]], T],
     ) -> T | Failure:
         """What `read` makes, in a thread, of the query's result. `timeout` counts from now on, in seconds."""
-        work = self._lane(server.url).submit(self._ask, server, query, timeout=timeout, read=read)
+        lane = self._lane(server.url)
+        work = lane.threads.submit(self._ask, server, query, turn=lane.turn, timeout=timeout, read=read)
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.wrap_future(work)
@@ -81,23 +81,29 @@ class Prometheus:
     def close(self) -> None:
         """Starts no query any more; those under way end by their own deadline."""
         for lane in self._lanes.values():
-            lane.shutdown(wait=False, cancel_futures=True)
+            lane.threads.shutdown(wait=False, cancel_futures=True)
 
-    def _lane(self, url: str) -> ThreadPoolExecutor:
-        """The server's own threads; those of the one that was named first go when there are too many."""
+    def _lane(self, url: str) -> _Lane:
+        """The server's own lane; that of the one that was named first goes when there are too many."""
         if url not in self._lanes:
             if len(self._lanes) >= _LANES:
-                self._lanes.pop(next(iter(self._lanes))).shutdown(wait=False)
-            self._lanes[url] = ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
+                self._lanes.pop(next(iter(self._lanes))).threads.shutdown(wait=False)
+            self._lanes[url] = _Lane()
         return self._lanes[url]
 
     def _ask(
-        self, server: PrometheusTerms, query: str, *, timeout: float, read: Callable[[Sequence[Any]], T]
+        self,
+        server: PrometheusTerms,
+        query: str,
+        *,
+        turn: threading.BoundedSemaphore,
+        timeout: float,
+        read: Callable[[Sequence[Any]], T],
     ) -> T | Failure:
         try:
             credential = self._find_credential(server)
             deadline = time.monotonic() + timeout
-            with _BoundedSession(self._limits, self._turn, deadline=deadline, seconds=timeout) as session:
+            with _BoundedSession(self._limits, turn, deadline=deadline, seconds=timeout) as session:
                 return read(_query(server, credential, query, session=session, limits=self._limits))
         except _Refused as refused:
             return self._fail(refused.reason, str(refused))
@@ -126,6 +132,14 @@ class Prometheus:
 
     def _fail(self, reason: FailureReason, detail: str) -> Failure:
         return Failure(at=self._wall(), reason=reason, detail=detail)
+
+
+class _Lane:
+    """What one server's queries run on."""
+
+    def __init__(self) -> None:
+        self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
+        self.turn = threading.BoundedSemaphore(_READERS)
 
 
 class _Refused(Exception):
@@ -166,7 +180,7 @@ def _query(
 class _BoundedSession(requests.Session):
     """A session that reads no more than it may, follows nothing and sends the query in the body.
 
-    From the moment at which an answer has come until the session is closed, it is its `turn`.
+    From the moment at which an answer begins to come until the session is closed, it is its `turn`.
     """
 
     def __init__(
@@ -196,9 +210,9 @@ class _BoundedSession(requests.Session):
             _refuse_status(response.status_code)
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise _Refused(FailureReason.PROMETHEUS_FAILED, "an encoding that was not asked for")
+            self._take_turn()
             response._content = self._read(response)
             response._content_consumed = True
-        self._take_turn()
         return response
 
     def close(self) -> None:

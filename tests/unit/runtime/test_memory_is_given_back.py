@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import subprocess
 import sys
 
 import pytest
@@ -16,9 +18,21 @@ def test_glibc_can_be_asked() -> None:
     assert trim is None or trim(0) in (0, 1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_glibc_can_be_told_to_share_its_heaps() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", "from tokenfactory.runtime.memory import share_arenas; print(share_arenas())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == str(hasattr(ctypes.CDLL(None), "mallopt"))
+
+
 def test_elsewhere_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert memory.find_trim() is None
+    assert memory.share_arenas() is False
 
 
 async def test_it_is_asked_again_and_again_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
