@@ -63,7 +63,7 @@ def examine(
     pools: Iterable[tuple[Pool, Terms]],
     before: Mapping[str, Any] | None = None,
 ) -> Ruling:
-    """The ruling on a Deployment, StatefulSet, LeaderWorkerSet or Pod that is about to be applied.
+    """The ruling on a Deployment, StatefulSet, LeaderWorkerSet, Rollout or Pod that is about to be applied.
 
     `pools` are those of its namespace with the terms that hold for them. A pod template that is the same in
     `before` is passed over, so that scaling is never held up, and so is a pod that a controller made.

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.controlplane
 PLAN = small_plan("guarded")
 MTP = '--speculative-config={"method":"mtp","num_speculative_tokens":1}'
 REQUIRED = {"spec": {"optimizations": [{"name": "MultiTokenPrediction", "policy": "Required"}]}}
-GROUPS = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
+KINDS_OF_OTHERS = MANIFESTS.parent / "tests" / "support" / "crds" / "guarded_kinds.yaml"
+YOUNG = ("crd/leaderworkersets.leaderworkerset.x-k8s.io", "crd/rollouts.argoproj.io")
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,13 @@ def guarding(tmp_path_factory: pytest.TempPathFactory) -> Guarding:
 
 @pytest.fixture(scope="module")
 def scene(assets: Assets, guarding: Guarding) -> Iterator[Scene]:
-    """LeaderWorkerSet is installed when the operator runs already."""
+    """LeaderWorkerSet and Argo's Rollout are installed when the operator runs already."""
     with Scene(assets, (PLAN,)) as running:
         patch = json.dumps(REQUIRED)
         running.kubectl("patch", "tfpool", PLAN.name, "-n", NAMESPACE, "--type=merge", "-p", patch)
         running.start_operator(**guarding.environment)
-        running.kubectl("apply", "-f", str(MANIFESTS.parent / "tests" / "support" / "crds" / GROUPS))
-        running.kubectl(
-            "wait", "--for=condition=Established", "crd/leaderworkersets.leaderworkerset.x-k8s.io"
-        )
+        running.kubectl("apply", "-f", str(KINDS_OF_OTHERS))
+        running.kubectl("wait", "--for=condition=Established", *YOUNG)
         guarding.install(running)
         yield running
 
@@ -83,6 +82,11 @@ def leader_worker_set(name: str, *args: str, replicas: int = 0) -> dict[str, Any
     return workload("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", name, spec)
 
 
+def rollout(name: str, *args: str, replicas: int = 0) -> dict[str, Any]:
+    body = deployment(name, *args, replicas=replicas)
+    return body | {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"}
+
+
 def pod(name: str, *args: str) -> dict[str, Any]:
     body = workload("v1", "Pod", name, template(*args)["spec"])
     body["metadata"]["labels"] = {"app": PLAN.name}
@@ -95,10 +99,11 @@ KINDS = pytest.mark.parametrize(
         pytest.param(deployment, id="a Deployment"),
         pytest.param(stateful_set, id="a StatefulSet"),
         pytest.param(leader_worker_set, id="a LeaderWorkerSet whose kind is younger than the operator"),
+        pytest.param(rollout, id="an Argo Rollout, as young"),
         pytest.param(pod, id="a Pod"),
     ],
 )
-SCALED = pytest.mark.parametrize("make", [deployment, stateful_set, leader_worker_set])
+SCALED = pytest.mark.parametrize("make", [deployment, stateful_set, leader_worker_set, rollout])
 
 
 @KINDS
