@@ -96,6 +96,9 @@ OUTCOMES = {
         " started."
     ),
     FailureReason.DOWN_IN_PROMETHEUS: "It asks this pod and gets no page.",
+    FailureReason.SELDOM_IN_PROMETHEUS: (
+        "Pages come more seldom than every two and a half `telemetry.scrapeIntervalSeconds`."
+    ),
 }
 OPERATOR_UNITS = {
     "tokenfactory_cycle_duration_seconds": "seconds",

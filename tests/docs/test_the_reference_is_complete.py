@@ -111,6 +111,7 @@ def test_every_reason_of_a_factorys_prometheus_is_explained_and_no_other_is() ->
     of_pages = {
         FailureReason.NOT_IN_PROMETHEUS,
         FailureReason.DOWN_IN_PROMETHEUS,
+        FailureReason.SELDOM_IN_PROMETHEUS,
         FailureReason.NO_ENGINE_METRICS,
     }
     assert sorted(listed) == sorted([*PrometheusReason, *of_pages])

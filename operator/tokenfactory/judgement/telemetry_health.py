@@ -82,6 +82,8 @@ _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.NOT_IN_PROMETHEUS: "Prometheus has no page of it: have it scraped (a PodMonitor), "
         "and compare telemetry.prometheus.labels and scrapeIntervalSeconds of the TokenFactory",
         FailureReason.DOWN_IN_PROMETHEUS: "Prometheus asks it and gets no page: look at its targets",
+        FailureReason.SELDOM_IN_PROMETHEUS: "Prometheus scrapes less often than "
+        "spec.telemetry.scrapeIntervalSeconds of the TokenFactory says: set that to its interval",
     }
 )
 

@@ -100,6 +100,7 @@ class FailureReason(StrEnum):
     PROMETHEUS_TOO_LARGE = "PrometheusTooLarge"
     NOT_IN_PROMETHEUS = "NotInPrometheus"
     DOWN_IN_PROMETHEUS = "DownInPrometheus"
+    SELDOM_IN_PROMETHEUS = "SeldomInPrometheus"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from tokenfactory.model import (
 from tokenfactory.ports import Page
 from tokenfactory.telemetry.collect import Collector
 from tokenfactory.telemetry.layouts import Layouts
+from tokenfactory.telemetry.pace import Pace, follow
 from tokenfactory.telemetry.queries import ALL, SLICES, select_pages
 from tokenfactory.telemetry.rebuild import Target, rebuild
 from tokenfactory.telemetry.wanted import ENGINE_NAMES, EXPORTER_NAMES
@@ -37,6 +38,7 @@ Answer = tuple[Target, ...] | Failure
 
 LOOKBACK_INTERVALS = 2.5
 START_STAMP_SECONDS = 1.0
+MOST_PACES = 1000
 
 
 class Asker(Protocol):
@@ -93,6 +95,7 @@ class Library:
         self._wall = wall
         self._held: dict[Question, tuple[float, float, asyncio.Task[Answer]]] = {}
         self._cuts: dict[Question, int] = {}
+        self._paces: dict[Question, Pace] = {}
 
     async def targets(self, question: Question, *, max_age: float, timeout: float) -> Answer:
         """The targets of a namespace; an answer that was asked for `max_age` seconds ago will do."""
@@ -111,8 +114,18 @@ class Library:
             answer = await self._ask_slices(question, SLICES[cut], timeout=timeout)
             too_large = isinstance(answer, Failure) and answer.reason is FailureReason.PROMETHEUS_TOO_LARGE
             if not too_large or cut + 1 >= len(SLICES):
-                return answer
+                return answer if isinstance(answer, Failure) else self._judge_pace(question, answer)
             self._cuts[question] = cut + 1
+
+    def _judge_pace(self, question: Question, answer: tuple[Target, ...]) -> Answer:
+        """The answer, or that its pages come and go because they are scraped less often than is said."""
+        pace = follow(self._paces.pop(question, Pace()), answer)
+        self._paces[question] = pace
+        if len(self._paces) > MOST_PACES:
+            del self._paces[next(iter(self._paces))]
+        if pace.is_over(question.seconds):
+            return Failure(at=self._wall(), reason=FailureReason.SELDOM_IN_PROMETHEUS)
+        return answer
 
     async def _ask_slices(self, question: Question, slices: Iterable[str], *, timeout: float) -> Answer:
         server = question.server

@@ -254,6 +254,38 @@ async def test_an_exporter_is_known_by_its_address_or_by_its_nodes_name(instance
     assert [(item.pod, item.namespace, item.watts) for item in reading.gpus] == [("chat-0", "ns", 400.0)]
 
 
+async def play(interval: float, answers: range, *, outage: range = range(0)) -> list[Any]:
+    """What is read of a pod that is scraped every `interval` seconds, asked every 7.5 s."""
+    asked, clock = Asked(), Clock()
+    library = Library(asked, monotonic=clock, wall=lambda: NOW)
+    collector = RecordedCollector(library, TERMS, layouts=Layouts())
+    found = []
+    for number in answers:
+        now = 1000.0 + 8 * number
+        at = now // interval * interval
+        shown = now - at <= 38 and number not in outage
+        asked.engines, clock.now = scraped("chat-0", 5, at=at) if shown else (), now
+        found.append(output(await collector.collect(fleet(), now=now, max_age=7.5, timeout=5.0)))
+    return found
+
+
+async def test_pages_that_would_come_and_go_are_refused_with_the_reason_and_not_every_now_and_then() -> None:
+    found = await play(60.0, range(60))
+    assert FailureReason.NOT_IN_PROMETHEUS in found[:20], "the pages do come and go at first"
+    assert set(found[20:]) == {FailureReason.SELDOM_IN_PROMETHEUS}
+
+
+@pytest.mark.parametrize("interval", [15.0, 30.0])
+async def test_twice_the_interval_is_put_up_with(interval: float) -> None:
+    assert set(await play(interval, range(60))) == {5}
+
+
+async def test_an_outage_of_prometheus_is_no_slow_pace() -> None:
+    found = await play(15.0, range(60), outage=range(20, 40))
+    assert set(found[20:40]) == {FailureReason.NOT_IN_PROMETHEUS}
+    assert set(found[:20] + found[40:]) == {5}
+
+
 async def test_pools_of_a_namespace_share_one_query_until_it_is_too_old() -> None:
     asked, clock = Asked(engines=scraped("chat-0", 5)), Clock()
     library = Library(asked, monotonic=clock, wall=lambda: NOW)
