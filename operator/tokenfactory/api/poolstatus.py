@@ -130,7 +130,7 @@ class Throughput(Status):
 
 
 class LatencyQuantiles(Status):
-    """Seconds, from the engine's histogram over the window."""
+    """Seconds over the window, from the engines' histograms or, as clients see it, the frontends'."""
 
     p50: Number | None = Field(None, description="Median, in seconds.")
     p99: Number | None = Field(None, description="99th percentile, in seconds.")

@@ -127,6 +127,7 @@ def _figure(
         waiting=part.track.waiting,
         waiting_mean=part.waiting_seconds / part.seconds if part.seconds > 0 else 0.0,
         models=tuple(sorted(ranks)[:MOST_MODELS]),
+        estimated=part.estimated,
     )
 
 
@@ -165,23 +166,25 @@ def add_queue(loads: tuple[RoleLoad, ...], companions: Sequence[CompanionFigures
 
 
 def compare_frontends(
-    companions: Sequence[CompanionFigures], window: WindowView, *, complete: bool, full: bool
+    companions: Sequence[CompanionFigures], window: WindowView, ledger: Ledger, *, complete: bool
 ) -> CompanionCheck:
     """The frontends' output over the workers' in one window; compared only where both are whole.
 
     Whole: every replica and every frontend was read, the window is full, the workers' tokens come as they are
-    made, no counter fell, the frontends were there for all of it and serve one model.
+    made, nothing restarted, came or went in it, and the frontends serve one model.
     """
     frontends = _frontends(companions)
     workers = [part for part in decoders(window) if part.track.snapshot is not None]
     made = sum(part.total(Signal.OUTPUT_TOKENS) for part in workers)
     seen = sum(item.gained.get(Signal.OUTPUT_TOKENS, 0.0) for item in frontends)
+    least = window.span.seconds * (1 - TOLERANCE / 2)
     whole = (
         complete
-        and full
+        and ledger.full
         and speak_for_clients(companions)
-        and all(item.seconds >= window.span.seconds * (1 - TOLERANCE / 2) for item in frontends)
-        and all(part.counts_live and not part.estimated for part in workers)
+        and not any(_has_left(track) for track in ledger.companions.values())
+        and not any(item.estimated or item.seconds < least for item in frontends)
+        and all(part.counts_live and not part.estimated and part.track.present for part in workers)
     )
     if not whole or max(made, seen) < LEAST_TOKENS:
         return CompanionCheck.NOT_COMPARED
@@ -189,6 +192,11 @@ def compare_frontends(
         return CompanionCheck.AGREE
     more = seen > made
     return CompanionCheck.FRONTENDS_COUNT_MORE if more else CompanionCheck.FRONTENDS_COUNT_LESS
+
+
+def _has_left(track: Track) -> bool:
+    """A frontend that is gone, and whose output the window may hold."""
+    return not track.present and track.id.instance == CompanionKind.DYNAMO_FRONTEND.value
 
 
 def _frontends(companions: Iterable[CompanionFigures]) -> list[CompanionFigures]:

@@ -154,7 +154,7 @@ def compose(cycle: Cycle) -> Economics:
         pods=split_pods(pace, prices=money.prices, power=cycle.power, watts=metering.watts),
         boards=find_boards(cycle.ledger.samples, cycle.ledger.faults, cycle.span),
         companions=beside,
-        frontends=compare_frontends(beside, window, complete=coverage.complete, full=cycle.ledger.full),
+        frontends=compare_frontends(beside, window, cycle.ledger, complete=coverage.complete),
     )
 
 

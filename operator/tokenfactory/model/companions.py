@@ -21,7 +21,7 @@ class CompanionFigures:
     `running` and `waiting` are gauges of its last page, `waiting_mean` is over the window.
     `fresh`: it was read within two and a half scrape intervals; `failure` is why the last scrape gave
     nothing, `why_not` why there is none or what may be in its way. `models` are those that the page counts
-    apart.
+    apart. `estimated`: it restarted, and may have counted what was never read.
     """
 
     id: EngineId
@@ -35,6 +35,7 @@ class CompanionFigures:
     waiting: float = 0.0
     waiting_mean: float = 0.0
     models: tuple[str, ...] = ()
+    estimated: bool = False
     failure: FailureReason | None = None
     why_not: str = ""
 
