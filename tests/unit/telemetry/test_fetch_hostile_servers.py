@@ -452,7 +452,7 @@ async def test_a_page_is_shared_until_it_is_too_old_for_the_caller() -> None:
         second = await client.page(endpoint, max_age=4, timeout=5)
         assert isinstance(second, Page)
         assert second.body == b"a 1\n"
-        assert await client.page(replace(endpoint, path="/other"), max_age=4, timeout=5) is not second
+        assert await client.page(replace(endpoint, path="/other"), max_age=4, timeout=5) != second
 
 
 async def test_a_failure_is_shared_like_a_page() -> None:
