@@ -101,7 +101,14 @@ def test_it_starts_the_script_of_the_package(final: tuple[Instruction, ...]) -> 
 def test_nothing_has_to_be_written_to_its_file_system(final: tuple[Instruction, ...]) -> None:
     assert "PYTHONDONTWRITEBYTECODE=1" in " ".join(every(final, "ENV"))
     assert every(final, "VOLUME") == []
-    assert every(final, "RUN") == []
+
+
+def test_the_only_thing_that_runs_in_it_compiles_what_the_operator_imports(
+    final: tuple[Instruction, ...],
+) -> None:
+    words = [each.word for each in final]
+    assert every(final, "RUN") == ["env -u PYTHONDONTWRITEBYTECODE tokenfactory run --help >/dev/null"]
+    assert words.index("ENV") < words.index("RUN") < words.index("USER")
 
 
 def test_no_secret_is_baked_in_by_name(instructions: tuple[Instruction, ...]) -> None:
