@@ -170,7 +170,8 @@ In another terminal, in this folder:{path}
   kubectl get tfpools -A -o wide
   kubectl describe tfpool -n serving qwen-b200
   kubectl events -n serving
-Try: apply   kubectl apply -f crds/examples/valid/
+Try: apply   kubectl apply -f crds/examples/valid/pool-minimal.yaml
+     mistype kubectl apply -f crds/examples/invalid/pool-collapse-at-once.yaml
      edit    kubectl patch tfpool -n serving llama-h200 --type merge \\
                -p '{{"spec":{{"price":{{"perGPUHour":"3.10"}}}}}}'
      break   kubectl delete pod -n serving qwen-b200-1

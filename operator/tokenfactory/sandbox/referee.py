@@ -117,9 +117,9 @@ class Referee:
 def compare(what: str, seen: float | None, true: float, *, tolerance: float) -> Check:
     """Whether `seen` is within the relative `tolerance` of the truth."""
     if seen is None:
-        return Check(what, ok=False, detail=f"absent, truth {true:.6g}")
+        return Check(what, ok=False, detail=f"absent, truth {true:.5g}")
     error = abs(seen - true) / true
-    return Check(what, ok=error <= tolerance, detail=f"{seen:.6g}, truth {true:.6g}, off by {error:.3%}")
+    return Check(what, ok=error <= tolerance, detail=f"{seen:.5g}, truth {true:.5g}, {error:.2%} off")
 
 
 def _number(text: Any) -> float | None:
