@@ -200,7 +200,7 @@ def _verdict_table(checks: tuple[Check, ...]) -> Table:
     table = Table(
         title="against the truth (1 % for /metrics, 3 % for status)", title_justify="left", box=SIMPLE
     )
-    table.add_column("what")
+    table.add_column("what", no_wrap=True)
     table.add_column("")
     table.add_column("seen")
     for check in checks:

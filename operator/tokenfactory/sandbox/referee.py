@@ -119,7 +119,7 @@ def compare(what: str, seen: float | None, true: float, *, tolerance: float) -> 
     if seen is None:
         return Check(what, ok=False, detail=f"absent, truth {true:.5g}")
     error = abs(seen - true) / true
-    return Check(what, ok=error <= tolerance, detail=f"{seen:.5g}, truth {true:.5g}, {error:.2%} off")
+    return Check(what, ok=error <= tolerance, detail=f"{seen:.5g}, truth {true:.5g} ({error:.2%})")
 
 
 def _number(text: Any) -> float | None:
