@@ -48,6 +48,7 @@ from tokenfactory.model import (
     Coverage,
     Economics,
     EnergyFigures,
+    EngineKind,
     Fleet,
     FleetReason,
     GpuFigures,
@@ -261,7 +262,12 @@ def _count(cycle: Cycle, window: WindowView, coverage: Coverage) -> Measure[Coun
         return Missing(Absence.NO_PODS)
     only_loading = coverage.expected == 0 and window.gpu_seconds > 0
     if not recent and not only_loading:
-        engines = [engine for replica in cycle.fleet.replicas for engine in replica.engines]
+        engines = [
+            engine
+            for replica in cycle.fleet.replicas
+            for engine in replica.engines
+            if engine.kind is not EngineKind.NONE
+        ]
         unsupported = engines and all(e.problem is FleetReason.ENGINE_NOT_SUPPORTED for e in engines)
         return Missing(Absence.ENGINE_NOT_SUPPORTED if unsupported else Absence.NOT_SCRAPED)
     if cycle.span.seconds <= 0:

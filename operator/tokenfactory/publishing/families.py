@@ -40,7 +40,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
             ("basis",),
         ),
         "latency_seconds": (
-            "Latency at quantile 0.5 or 0.99, from the engines' histograms over the window.",
+            "Latency at quantile 0.5 or 0.99 over the window, of engines or, where read, of frontends.",
             ("kind", "quantile"),
         ),
         "efficiency_ratio": (

@@ -16,7 +16,7 @@ from tokenfactory.model import CostBasis, Economics, Histogram, Quantiles, Verdi
 Pick = Callable[[Economics, Verdict], Measure[Any]]
 MONEY = "{currency}"
 SAMPLES = "mean over the DCGM samples of the window, GPUs of the pool only"
-QUANTILE = "quantile {q} of the engines' bucket gains over the window, interpolated within a bucket"
+QUANTILE = "quantile {q} of the bucket gains over the window, interpolated within a bucket"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

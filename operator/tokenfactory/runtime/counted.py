@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Protocol
 
 from tokenfactory.cycle import Collector
@@ -21,6 +22,7 @@ class CountedCollector:
 
     async def collect(self, fleet: Fleet, *, now: float, max_age: float, timeout: float) -> Readings:
         readings = await self._inner.collect(fleet, now=now, max_age=max_age, timeout=timeout)
-        for reading in (*readings.engines.values(), *readings.exporters.values()):
+        pages = (readings.engines, readings.companions, readings.exporters)
+        for reading in chain.from_iterable(found.values() for found in pages):
             self._counter.count_scrape(reading.reason if isinstance(reading, Failure) else None)
         return readings

@@ -195,4 +195,6 @@ def _count_targets(outcome: Outcome) -> int:
     fleet = outcome.subject.fleet
     if fleet is None:
         return 0
-    return sum(engine.endpoint is not None for replica in fleet.replicas for engine in replica.engines)
+    engines = [engine.endpoint for replica in fleet.replicas for engine in replica.engines]
+    beside = [companion.endpoint for companion in fleet.companions]
+    return sum(endpoint is not None for endpoint in (*engines, *beside))
