@@ -16,7 +16,7 @@ from tokenfactory.publishing.gate import Draft, Published, adopt, decide, note
 from tokenfactory.publishing.status import Subject
 from tokenfactory.runtime.desk import Desk, SeenFactory
 from tokenfactory.runtime.kube import Collection
-from tokenfactory.runtime.publisher import GROUP_PATH, Writer
+from tokenfactory.runtime.publisher import GROUP_PATH, Outcome, Writer
 
 SECONDS = 5.0
 PATIENCE_INTERVALS = 2.5
@@ -77,7 +77,8 @@ class Rollup:
         if not decision.write:
             return
         where = Collection(GROUP_PATH, "tokenfactories")
-        if await self._writer.write(where, seen.name, uid=seen.uid, document=decision.document):
+        outcome = await self._writer.write(where, seen.name, uid=seen.uid, document=decision.document)
+        if outcome is Outcome.WRITTEN:
             self._published[seen.uid] = note(published, proposal, decision, now=now)
             self._desk.factory_published(seen.name, decision.document)
 

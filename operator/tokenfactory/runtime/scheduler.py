@@ -40,6 +40,12 @@ class Scheduler:
         task = asyncio.get_running_loop().create_task(self._loop(uid), name=f"pool-{uid}")
         self._tended[uid] = _Tended(task)
 
+    def revisit(self, uid: str, seconds: float) -> None:
+        """Cycles a known pool once more, so many seconds from now, between its slots."""
+        known = self._tended.get(uid)
+        if known is not None:
+            asyncio.get_running_loop().call_later(seconds, known.wake.set)
+
     def forget(self, uid: str) -> None:
         """Stops a pool's task."""
         known = self._tended.pop(uid, None)

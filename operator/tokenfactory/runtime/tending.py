@@ -145,13 +145,15 @@ class Tending:
         self._rollup.take(uid, order, outcome.subject)
         key, window, factory = order.resource.key, order.terms.window_seconds, order.terms.factory
         try:
-            await self._publisher.publish(
+            again = await self._publisher.publish(
                 uid,
                 key,
                 outcome.subject,
                 window_seconds=window,
                 alertmanagers=factory.alertmanagers if factory is not None else (),
             )
+            if again:
+                self.scheduler.revisit(uid, again)
         except Exception:
             self._close_with_bug(uid, order)
 

@@ -102,3 +102,26 @@ async def test_a_pool_is_overdue_after_three_of_its_own_intervals(clock: Clock) 
     clock.now += 16
     assert scheduler.overdue() == ("fast",)
     await scheduler.stop()
+
+
+async def test_a_pool_that_asks_to_come_again_is_cycled_between_its_slots(clock: Clock) -> None:
+    done: list[str] = []
+
+    async def cycle(uid: str) -> float:
+        done.append(uid)
+        return 15.0
+
+    scheduler = Scheduler(cycle, clock=clock, concurrent=2)
+    scheduler.tend("a")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    scheduler.revisit("a", 0.0)
+    scheduler.revisit("nobody", 0.0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert done == ["a", "a"]
+    scheduler.revisit("a", 0.0)
+    await scheduler.stop()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert done == ["a", "a"], "a stopped one starts nothing"

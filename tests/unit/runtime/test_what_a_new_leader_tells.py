@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.subjects import KEY, NOW, economics, subject, verdict
@@ -103,3 +104,19 @@ async def test_a_pool_deleted_in_the_middle_of_its_cycle_leaves_no_series_and_no
     assert heard.states == []
     assert heard.forgotten == [UID]
     assert KEY.name not in exposition(registry).decode()
+
+
+async def test_first_statuses_beyond_the_budget_come_again_one_after_the_other() -> None:
+    """Five at once; the others are told when their turn is, and not at their next cycle."""
+    publisher, heard, _, desk = new_leader({})
+    keys = [PoolKey(KEY.namespace, f"pool-{number}") for number in range(9)]
+    waits = []
+    for key in keys:
+        named = body({})
+        named["metadata"] |= {"name": key.name, "uid": key.name}
+        desk.take_pool("ADDED", named)
+        waits.append(await publisher.publish(key.name, key, first_cycle(), window_seconds=300))
+    assert heard.writes == 5
+    assert waits == [0.0] * 5 + [pytest.approx(0.2 * place) for place in (1, 2, 3, 4)]
+    again = await publisher.publish(keys[8].name, keys[8], first_cycle(), window_seconds=300)
+    assert again == 0.0, "its turn is still to come"
