@@ -16,20 +16,9 @@ from tests.property.test_conservation_of_cost import END, fleets, losses
 from tests.support import subjects
 from tests.unit.costing.synthetic import FAMILIES, POOL, T0, TERMS, Sim, SimPod
 from tokenfactory.costing.itemize import itemize
-from tokenfactory.cycle import Case, explain_case
 from tokenfactory.measure import Grade, Known
-from tokenfactory.model import (
-    Factory,
-    PowerTerms,
-    PrometheusTerms,
-    Role,
-    Signal,
-    TelemetryMode,
-    TelemetryTerms,
-    Verdict,
-)
+from tokenfactory.model import Factory, PowerTerms, Role, Signal, Verdict
 from tokenfactory.publishing.explanation import NO_GPU_HELD, Explained, explain
-from tokenfactory.telemetry.wanted import ENGINE_NAMES, EXPORTER_NAMES
 
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 POWER = PowerTerms(pue=1.2, grams_co2_per_kilowatt_hour=380.0)
@@ -212,29 +201,3 @@ def test_a_saving_carries_its_formula_and_is_an_estimate() -> None:
     found = sim.run(T0, T0 + 400).savings.speculation
     assert isinstance(found, Known)
     assert found.grade is Grade.ESTIMATED
-
-
-def test_pages_of_a_prometheus_are_explained_by_the_queries_that_gave_them() -> None:
-    sim = Sim((SimPod(name="a"),))
-    economics = sim.run(T0, T0 + 400)
-    assert sim.ledger is not None
-    server = PrometheusTerms(url="https://prometheus:9090", tenant="platform")
-    telemetry = TelemetryTerms(mode=TelemetryMode.PROMETHEUS, prometheus=server, scrape_interval_seconds=30)
-    case = Case(
-        pool=sim.pool,
-        terms=replace(sim.terms, telemetry=telemetry),
-        economics=economics,
-        verdict=subjects.verdict(),
-        ledger=sim.ledger,
-        names={},
-        recorded=frozenset({("serving", ENGINE_NAMES), ("gpu-operator", EXPORTER_NAMES)}),
-    )
-    pages = explain_case(case)["pages"]
-    assert (pages["from"], pages["url"], pages["tenant"]) == ("Prometheus", server.url, "platform")
-    assert [(row["of"], row["namespace"]) for row in pages["queries"]] == [
-        ("engines", "serving"),
-        ("exporters", "gpu-operator"),
-    ]
-    assert all(row["query"].endswith('pod!=""}[75s]') for row in pages["queries"])
-    direct = replace(case, terms=sim.terms, recorded=frozenset())
-    assert explain_case(direct)["pages"] == {"from": "Pods"}

@@ -36,10 +36,6 @@ from tokenfactory.model import (
 from tokenfactory.units import significant
 
 TEXT_LIMIT = 300
-NO_ROLE = (
-    "an orchestrator is there, and no server says its role: add --server_role CONTEXT or GENERATION"
-    " (Services that it calls are not read)"
-)
 
 _GENERATING = frozenset({Role.DECODE, Role.AGGREGATED})
 _SERVING = frozenset({Role.DECODE, Role.AGGREGATED, Role.PREFILL})
@@ -226,8 +222,6 @@ def _sum_up_alone(requirement: Requirement, exhibits: list[tuple[EngineId, Exhib
     if row.state in (OptimizationState.SIMULATED, OptimizationState.UNVERIFIABLE):
         return row
     explained = next((item.declaration.explanation for _, item in exhibits if not item.said), "")
-    if any(item.said and item.handed is not None and item.role is Role.AGGREGATED for _, item in exhibits):
-        explained = NO_ROLE
     return replace(
         row,
         state=OptimizationState.MISSING,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
+from hashlib import sha256
 from math import isnan
 from typing import NamedTuple
 
 Labels = tuple[tuple[str, str], ...]
 Row = tuple[str, Labels]
-_HEAD = rb"(?![a-zA-Z0-9_:])(?:\{[^\n#}]*+\} | )?"
+_HEAD = rb"(?![a-zA-Z0-9_:])(?:\{[^}]*+\} | )?"
 _CAPACITY = 4096
 _LOOSE_CAPACITY = 2048
 
@@ -83,7 +83,7 @@ class Memory:
         if any(tails):
             return None
         try:
-            values = [float(text) for text in texts if text]
+            values = list(map(float, filter(None, texts)))
         except ValueError:
             return None
         rigid, others = b"\n".join(heads), b"\n".join(filter(None, loose))
@@ -118,7 +118,7 @@ class Memory:
 
 
 def _digest(text: bytes) -> bytes:
-    return blake2b(text, digest_size=16).digest()
+    return sha256(text).digest()[:16]
 
 
 def _same(some: Sequence[float], others: Sequence[float]) -> bool:
