@@ -111,6 +111,7 @@ def _figure(
         kind=item.kind,
         pod=item.pod.name,
         node=item.pod.node_name,
+        ready=item.container.running and item.container.ready,
         fresh=part is not None and is_fresh(part.track, now=now, interval=interval),
         failure=result.reason if isinstance(result, Failure) else None,
         why_not=item.why_not,
@@ -132,8 +133,11 @@ def _figure(
 
 
 def speak_for_clients(companions: Sequence[CompanionFigures]) -> bool:
-    """Whether the frontends' latency is that of this pool: all were read, and they serve no second model."""
-    frontends = _frontends(companions)
+    """Whether the frontends' latency is that of this pool: all were read, and they serve no second model.
+
+    One that is not ready serves no client.
+    """
+    frontends = [item for item in _frontends(companions) if item.ready]
     alone = len({model for item in frontends for model in item.models}) <= 1
     return bool(frontends) and alone and all(item.fresh for item in frontends)
 
@@ -183,7 +187,7 @@ def compare_frontends(
         and ledger.full
         and speak_for_clients(companions)
         and not any(_has_left(track) for track in ledger.companions.values())
-        and not any(item.estimated or item.seconds < least for item in frontends)
+        and not any(item.estimated or not item.ready or item.seconds < least for item in frontends)
         and all(part.counts_live and not part.estimated and part.track.present for part in workers)
     )
     if not whole or max(made, seen) < LEAST_TOKENS:

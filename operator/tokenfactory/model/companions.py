@@ -29,6 +29,7 @@ class CompanionFigures:
     pod: str
     node: str
     fresh: bool
+    ready: bool = True
     seconds: float = 0.0
     gained: Mapping[Signal, float] = field(default_factory=lambda: _NOTHING)
     running: float = 0.0

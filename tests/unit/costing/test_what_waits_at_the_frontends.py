@@ -72,6 +72,12 @@ def test_where_frontends_do_not_speak_for_the_pool_only_engines_queues_count(
     assert not is_queueing(beside)
 
 
+def test_a_frontend_that_is_not_ready_serves_nobody_and_hides_no_other() -> None:
+    starting = replace(FRONTEND, ready=False, fresh=False, waiting=0.0, waiting_mean=0.0)
+    assert is_queueing((FRONTEND, starting))
+    assert not is_queueing((starting,))
+
+
 def test_a_queue_at_the_frontend_says_that_demand_is_not_the_limit() -> None:
     assert is_queueing((FRONTEND,))
     assert not is_queueing((replace(FRONTEND, waiting=9.0, waiting_mean=0.0),))
