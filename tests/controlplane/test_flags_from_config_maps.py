@@ -150,6 +150,6 @@ def test_where_config_maps_may_not_be_read_pools_go_on_and_say_so(
         assert row(scene, name, "later")["declared"].startswith("opaque")
     asked, written = refusals(scene, "configmaps"), writes_of(scene, "later")
     assert set(asked) == {"vllm-flags", "vllm-model"}
-    wait_for_cycles(scene, operator, "later", 2)
+    wait_for_cycles(scene, operator, "later", 1)
     assert (refusals(scene, "configmaps"), writes_of(scene, "later")) == (asked, written)
     assert operator.log.read_text().count("ConfigMaps may not be read") == 1

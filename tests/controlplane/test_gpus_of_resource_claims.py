@@ -177,7 +177,7 @@ def test_where_claims_may_not_be_read_pools_go_on_and_say_so(scene: Scene, opera
     assert ("gpus" in status, "perHour" in status.get("cost", {})) == (False, False)
     asked, written = refusals(scene, "resourceclaims"), writes_of(scene, "later")
     assert set(asked) == {"made-x7k2p", "shared", "whole"}
-    wait_for_cycles(scene, operator, "later", 2)
+    wait_for_cycles(scene, operator, "later", 1)
     assert (refusals(scene, "resourceclaims"), writes_of(scene, "later")) == (asked, written)
     assert figure(operator, "gpus", "later", kind="held") is None
     assert operator.log.read_text().count("ResourceClaims may not be read") == 1
