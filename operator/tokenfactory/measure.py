@@ -39,6 +39,7 @@ class Absence(StrEnum):
     ENGINE_NOT_SUPPORTED = "EngineNotSupported"
     CLAIMS_NOT_READ = "ClaimsNotRead"
     SPLIT_UNKNOWN = "SplitUnknown"
+    BELOW_RESOLUTION = "BelowResolution"
     SUSPENDED = "Suspended"
 
 

@@ -52,3 +52,22 @@ def test_gains_of_the_window_alone_make_the_quantile() -> None:
     p50 = find_latency(gains, families=frozenset({ttft}), seconds=15)[ttft].p50
     assert isinstance(p50, Known)
     assert p50.value == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("in_first", "in_second", "p50", "p99"),
+    [(100.0, 100.0, None, None), (98.0, 100.0, None, 0.4), (10.0, 100.0, 0.3 + 0.2 * 40 / 90, 0.4978)],
+    ids=["nobody waits", "a few wait", "most wait"],
+)
+def test_a_wait_within_the_first_bucket_is_not_told(
+    in_first: float, in_second: float, p50: float | None, p99: float | None
+) -> None:
+    queue = Histogram.QUEUE
+    gains = {(queue, 0.3): in_first, (queue, 0.5): in_second, (queue, inf): in_second}
+    found = find_latency(gains, families=frozenset({queue}), seconds=60)[queue]
+    for measure, value in ((found.p50, p50), (found.p99, p99)):
+        if value is None:
+            assert measure == Missing(Absence.BELOW_RESOLUTION, "within the first bucket, up to 0.3 s")
+        else:
+            assert isinstance(measure, Known)
+            assert measure.value == pytest.approx(value, rel=1e-3)
