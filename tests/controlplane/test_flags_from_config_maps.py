@@ -28,7 +28,12 @@ from tokenfactory.sandbox.scene import Scene
 pytestmark = pytest.mark.controlplane
 
 PLAN = small_plan("without-files")
-POOL, CLIMBING, OTHER = "from-a-file", "climbing", "other"
+POOL, CLIMBING, OTHER, PAIR = "from-a-file", "climbing", "other", "pair"
+ORDERS = """\
+context_servers: {num_instances: 1, urls: ['pair-ctx.ctx:8001']}
+generation_servers: {num_instances: 1, urls: ['pair-gen.gen.serving.svc:8002']}
+""".replace("serving", NAMESPACE)
+TRTLLM = "nvcr.io/nvidia/tensorrt-llm/release:1.3.0"
 
 
 def config_map(name: str, data: dict[str, str], namespace: str = NAMESPACE) -> dict[str, Any]:
@@ -52,6 +57,18 @@ def climbing_pod(node: str) -> dict[str, Any]:
     volume = {"name": "flags", "configMap": {"name": f"../../{OTHER}/configmaps/flags"}}
     args = ["--model=org/model", "--config", "/etc/vllm/flags.yaml"]
     return pod_of("climbing-0", CLIMBING, node, [volume], args=args)
+
+
+def pair_of_pods(node: str) -> list[dict[str, Any]]:
+    """Two servers of TensorRT-LLM that say no role, and the orchestrator whose file does."""
+    volume = {"name": "flags", "configMap": {"name": "orders"}}
+    mounted = ["trtllm-serve", "disaggregated", "-c", "/etc/vllm/d.yaml"]
+    router = pod_of("pair-router", PAIR, node, [volume], image=TRTLLM, resources={}, command=mounted)
+    servers = [
+        pod_of(name, PAIR, node, [], image=TRTLLM, volumeMounts=[], command=["trtllm-serve", "m", *port])
+        for name, port in (("pair-ctx", ("--port", "8001")), ("pair-gen", ("--port", "8002")))
+    ]
+    return [*servers, router]
 
 
 def pod_of(name: str, app: str, node: str, volumes: list[dict[str, Any]], **container: Any) -> dict[str, Any]:
@@ -84,10 +101,11 @@ def scene(assets: Assets) -> Iterator[Scene]:
         put(running, config_map("vllm-model", {"name": "nvidia/DeepSeek-R1-NVFP4"}))
         put(running, config_map("nobodys", {"secret": "of somebody else"}))
         node = running.fleet.nodes[0].name
-        for body in (serving_pod(node), climbing_pod(node)):
+        put(running, config_map("orders", {"d.yaml": ORDERS}))
+        for body in (serving_pod(node), climbing_pod(node), *pair_of_pods(node)):
             put(running, body)
             run(running, body["metadata"]["name"])
-        for name in (POOL, CLIMBING):
+        for name in (POOL, CLIMBING, PAIR):
             running.cluster.apply(pool_over(PLAN, name, app=name))
         yield running
 
@@ -122,6 +140,15 @@ def test_a_mounted_file_and_a_variable_of_config_maps_are_read(scene: Scene) -> 
 
 
 @pytest.mark.usefixtures("operator")
+def test_the_file_of_an_orchestrator_gives_its_servers_their_roles(scene: Scene) -> None:
+    def roles() -> dict[str, int]:
+        found = (scene.status(PAIR).get("serving") or {}).get("roles") or []
+        return {role["name"]: role["replicas"] for role in found}
+
+    scene.wait_for("the roles are there", lambda: roles() == {"prefill": 1, "decode": 1})
+
+
+@pytest.mark.usefixtures("operator")
 def test_a_name_that_is_a_path_leads_to_no_other_namespace(scene: Scene) -> None:
     found = scene.wait_for("the row is there", lambda: row(scene, "KVCacheOffloading", CLIMBING))
     assert found["declared"] == "opaque (--config)"
@@ -134,7 +161,7 @@ def test_only_the_config_maps_that_serving_pods_use_are_asked_for_one_by_one(sce
         for event in scene.plane.audit_events()
         if event.user == USER and event.resource == "configmaps" and event.namespace != OPERATOR_NAMESPACE
     }
-    assert asked == {("get", NAMESPACE, "vllm-flags"), ("get", NAMESPACE, "vllm-model")}
+    assert asked == {("get", NAMESPACE, name) for name in ("orders", "vllm-flags", "vllm-model")}
 
 
 def test_where_config_maps_may_not_be_read_pools_go_on_and_say_so(
@@ -148,8 +175,9 @@ def test_where_config_maps_may_not_be_read_pools_go_on_and_say_so(
     for name in ("KVCacheOffloading", "FP4"):
         assert row(scene, name, "later")["state"] == "Unverifiable"
         assert row(scene, name, "later")["declared"].startswith("opaque")
+    used = {"orders", "vllm-flags", "vllm-model"}
+    scene.wait_for("each was refused", lambda: set(refusals(scene, "configmaps")) == used)
     asked, written = refusals(scene, "configmaps"), writes_of(scene, "later")
-    assert set(asked) == {"vllm-flags", "vllm-model"}
     wait_for_cycles(scene, operator, "later", 1)
     assert (refusals(scene, "configmaps"), writes_of(scene, "later")) == (asked, written)
     assert operator.log.read_text().count("ConfigMaps may not be read") == 1
