@@ -16,11 +16,13 @@ from typing import Self
 from tokenfactory.model import Endpoint, Failure, FailureReason
 from tokenfactory.ports import Page
 from tokenfactory.telemetry.address import AddressRules, Reach, refuse, refuse_path
-from tokenfactory.telemetry.exchange import Answer, Exchange
+from tokenfactory.telemetry.deadlines import Deadlines
+from tokenfactory.telemetry.exchange import Exchange
 from tokenfactory.telemetry.limits import FetchLimits
 from tokenfactory.telemetry.shelf import Shelf
 from tokenfactory.telemetry.unpack import Refused, Unpacker
 
+_MOST_VERDICTS = 4096
 _HEADERS = "Accept: text/plain;version=0.0.4\r\nAccept-Encoding: identity\r\nUser-Agent: tokenfactory\r\n"
 
 
@@ -42,6 +44,8 @@ class Fetcher:
         self._limits = limits
         self._wall = wall
         self._shelf = Shelf(limits, monotonic)
+        self._deadlines = Deadlines()
+        self._verdicts: dict[Endpoint, str | None] = {}
         self._flights: dict[Endpoint, asyncio.Task[Page | Failure]] = {}
         self._rules = rules
         self._open = False
@@ -80,9 +84,12 @@ class Fetcher:
         """
         if not self._open:
             raise RuntimeError("the fetcher is not open")
+        total = min(timeout, self._limits.deadline_seconds)
         try:
-            async with asyncio.timeout(min(timeout, self._limits.deadline_seconds)):
-                return await self._get(endpoint)
+            async with self._deadlines.within(min(total, self._limits.connect_seconds)) as deadline:
+                exchange = await self._connect(endpoint)
+                deadline.allow(total)
+                return await self._take(exchange)
         except Refused as failure:
             return Failure(at=self._wall(), reason=failure.reason, detail=failure.detail)
         except TimeoutError:
@@ -96,42 +103,47 @@ class Fetcher:
             self._shelf.put(endpoint, result)
         return result
 
-    async def _get(self, endpoint: Endpoint) -> Page:
-        answer = await self._ask(endpoint)
-        body = await _unpack(answer.body, self._limits) if answer.packed else answer.body
-        if not body:
-            raise Refused(FailureReason.EMPTY_PAGE, "the answer has no body")
-        return Page(body, answer.at)
-
-    async def _ask(self, endpoint: Endpoint) -> Answer:
-        """The answer to a GET; the connection ends with it. Raises Refused and TimeoutError."""
-        exchange = await self._connect(endpoint)
-        try:
-            return await exchange.answer
-        finally:
-            if exchange.transport is not None:
-                exchange.transport.close()
-            exchange.forget()
-
     async def _connect(self, endpoint: Endpoint) -> Exchange:
-        """Nothing is connected to but the address of a pod, whoever asked for it: this is the gate."""
-        reach = Reach.NODE if endpoint.node_network else Reach.POD
-        forbidden = refuse(endpoint.ip, endpoint.port, self._rules, reach=reach) or refuse_path(endpoint.path)
+        """Nothing is connected to but the address of a pod, whoever asked for it: this is the gate.
+
+        Raises Refused.
+        """
+        forbidden = self._judge(endpoint)
         if forbidden is not None:
             raise Refused(FailureReason.ADDRESS_REFUSED, forbidden)
         loop = asyncio.get_running_loop()
         make = partial(Exchange, _render_request(endpoint), limits=self._limits, wall=self._wall, loop=loop)
         try:
-            async with asyncio.timeout(self._limits.connect_seconds):
-                _, exchange = await loop.create_connection(make, endpoint.ip, endpoint.port)
-        except TimeoutError:
-            raise
+            _, exchange = await loop.create_connection(make, endpoint.ip, endpoint.port)
         except OSError as error:
             symbol = errno.errorcode.get(error.errno or 0, "no connection")
             closed = error.errno == errno.ECONNREFUSED
             reason = FailureReason.CONNECTION_REFUSED if closed else FailureReason.UNREACHABLE
             raise Refused(reason, symbol) from error
         return exchange
+
+    def _judge(self, endpoint: Endpoint) -> str | None:
+        """Why the endpoint must not be asked; None when it may be. The rules stand, so verdicts do, too."""
+        if endpoint not in self._verdicts:
+            if len(self._verdicts) >= _MOST_VERDICTS:
+                self._verdicts.clear()
+            reach = Reach.NODE if endpoint.node_network else Reach.POD
+            verdict = refuse(endpoint.ip, endpoint.port, self._rules, reach=reach)
+            self._verdicts[endpoint] = verdict or refuse_path(endpoint.path)
+        return self._verdicts[endpoint]
+
+    async def _take(self, exchange: Exchange) -> Page:
+        """The page of an answer; the connection ends with it. Raises Refused."""
+        try:
+            answer = await exchange.answer
+        finally:
+            if exchange.transport is not None:
+                exchange.transport.close()
+            exchange.forget()
+        body = await _unpack(answer.body, self._limits) if answer.packed else answer.body
+        if not body:
+            raise Refused(FailureReason.EMPTY_PAGE, "the answer has no body")
+        return Page(body, answer.at)
 
 
 def _render_request(endpoint: Endpoint) -> bytes:
