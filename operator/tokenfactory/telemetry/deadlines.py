@@ -1,4 +1,4 @@
-"""One timer for all requests in flight: each one of its own costs a tenth of a scrape (docs/performance.md)."""
+"""One timer for all requests in flight: one of its own costs a tenth of a scrape (docs/performance.md)."""
 
 from __future__ import annotations
 
