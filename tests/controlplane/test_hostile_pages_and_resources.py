@@ -86,9 +86,9 @@ def _pages(target: str) -> dict[str, tuple[str, Act]]:
             "Unreachable",
             hostile.say_raw(hostile.HEAD + b"Content-Length: 999999\r\n\r\n" + PAGE.encode()),
         ),
-        "has-a-huge-header": ("Unreachable", say(PAGE.encode(), more=f"X-Filler: {'a' * hostile.MIB}\r\n")),
+        "has-a-huge-header": ("LimitExceeded", say(PAGE.encode(), more=f"X-Filler: {'a' * hostile.MIB}\r\n")),
         "has-many-headers": (
-            "Unreachable",
+            "LimitExceeded",
             say(PAGE.encode(), more="".join(f"X-{n}: {'a' * 60}\r\n" for n in range(2000))),
         ),
         "has-a-huge-label": (

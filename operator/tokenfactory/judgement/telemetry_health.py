@@ -73,7 +73,7 @@ _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.BAD_ENCODING: "the page is not compressed properly: serve it as plain text",
         FailureReason.EMPTY_PAGE: "the page is empty: check spec.metrics.path",
         FailureReason.NOT_EXPOSITION: "that is no metrics page: check spec.metrics.port and path",
-        FailureReason.LIMIT_EXCEEDED: "the page has more series or longer labels than any engine's",
+        FailureReason.LIMIT_EXCEEDED: "more series, or longer labels or headers, than any engine's page has",
         FailureReason.MALFORMED: "the page breaks the text format or is cut off: look at what serves it",
         FailureReason.BAD_VALUE: "a counter on the page is negative or no number: look at what serves it",
         FailureReason.NO_ENGINE_METRICS: "the page has no counters of a serving engine: turn its metrics on",
