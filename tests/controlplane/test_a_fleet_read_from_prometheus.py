@@ -199,9 +199,23 @@ def test_opencosts_prices_come_through_the_same_prometheus_and_its_known_faults_
         assert is_near(figure(stage.operator, "tokens_per_second_per_gpu", plan.name), plan.workload.total)
 
 
+def wait_until_quiet(stage: Stage) -> None:
+    """Every pool went through two cycles and wrote nothing: its window is full and told."""
+    seen, first = len(writes(stage.scene)), cycles(stage.operator)
+
+    def quiet() -> bool:
+        nonlocal seen, first
+        if len(writes(stage.scene)) > seen:
+            seen, first = len(writes(stage.scene)), cycles(stage.operator)
+        return cycles(stage.operator) - first >= 2 * len(PLANS)
+
+    stage.scene.wait_for("two cycles without a write", quiet)
+
+
 def test_a_quiet_fleet_is_asked_for_in_three_queries_and_nothing_is_written(stage: Stage) -> None:
     """One query for the engines of all seven pools, one for the exporters, one for OpenCost."""
     stage.scene.wait_for("the fleet's numbers", stage.fleet_cost)
+    wait_until_quiet(stage)
     before, first = len(writes(stage.scene)), cycles(stage.operator)
     began, shared = time.monotonic(), INTERVAL / 2
     stage.gate.queries.clear()
