@@ -5,12 +5,13 @@ No message repeats what a tenant wrote: values may be long or secret. Only field
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from tokenfactory.api.inferencepool import InferencePoolSpec
@@ -90,24 +91,27 @@ def _fix(detail: ErrorDetails, model: type[Spec]) -> str:
 def _meant(location: tuple[int | str, ...], model: type[Spec]) -> str:
     """The field whose name is nearest to the unknown one at `location`; empty when none is near."""
     *parents, unknown = location
-    known: Mapping[str, Any] = model.model_json_schema(by_alias=True)
-    definitions = known.get("$defs", {})
+    within: type[Spec] | None = model
     for part in parents:
-        below = known.get("items", {}) if isinstance(part, int) else known.get("properties", {}).get(part, {})
-        known = _resolve(below, definitions)
-    names = {name.lower(): name for name in known.get("properties", {})}
+        if within is not None and isinstance(part, str):
+            within = next(
+                (_spec_in(field.annotation) for name, field in _fields(within) if name == part), None
+            )
+    names = {name.lower(): name for name, _ in _fields(within)} if within is not None else {}
     near = get_close_matches(str(unknown)[:LONGEST_NAME].lower(), names, n=1, cutoff=0.75)
     return names[near[0]] if near else ""
 
 
-def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The list or the object that a field holds, behind a reference and beside null."""
-    for choice in (schema, *schema.get("anyOf", ())):
-        name = str(choice.get("$ref", "")).rpartition("/")[2]
-        found: Mapping[str, Any] = definitions.get(name, choice)
-        if "properties" in found or "items" in found:
-            return found
-    return {}
+def _fields(model: type[Spec]) -> Iterator[tuple[str, FieldInfo]]:
+    """The fields by the names that people write."""
+    return ((field.alias or name, field) for name, field in model.model_fields.items())
+
+
+def _spec_in(annotation: Any) -> type[Spec] | None:
+    """The kind of object that a field holds, by itself, in a list or beside None."""
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        return annotation
+    return next(filter(None, map(_spec_in, get_args(annotation))), None)
 
 
 def _path(detail: ErrorDetails) -> str:

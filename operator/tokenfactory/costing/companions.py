@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tokenfactory.costing.condense import condense
-from tokenfactory.costing.hardware import UNKNOWN_HARDWARE
 from tokenfactory.costing.ledger import Ledger, Track
-from tokenfactory.costing.sights import begin_of, is_ready
+from tokenfactory.costing.sights import see
 from tokenfactory.costing.throughput import decoders
 from tokenfactory.costing.tokencount import MAKERS
 from tokenfactory.costing.tracks import Sight, Step, advance_all, trim
@@ -25,7 +24,6 @@ from tokenfactory.model import (
     Engine,
     EngineId,
     EngineKind,
-    EngineReading,
     Failure,
     Fleet,
     Readings,
@@ -52,24 +50,8 @@ def follow(fleet: Fleet, readings: Readings, *, ledger: Ledger | None, now: floa
 
 def _see(item: Companion, readings: Readings, *, ledger: Ledger | None, now: float) -> Sight:
     own = id_of_companion(item)
-    reading = readings.companions.get(own)
-    engine = Engine(container=item.container, kind=EngineKind.NONE, endpoint=item.endpoint)
-    ready = is_ready(engine)
-    since, from_zero = begin_of(
-        item.pod, ready=ready, started_at=item.container.started_at, ledger=ledger, now=now
-    )
-    return Sight(
-        id=own,
-        role=Role.ROUTER,
-        facts=UNKNOWN_HARDWARE,
-        gpus=0.0,
-        engine=engine,
-        ready=ready,
-        reading=reading if isinstance(reading, EngineReading) else None,
-        since=since,
-        from_zero=from_zero,
-        now=now,
-    )
+    engine = Engine(container=item.container, kind=EngineKind.NONE, endpoint=item.endpoint, role=Role.ROUTER)
+    return see(own, engine, item.pod, reading=readings.companions.get(own), ledger=ledger, now=now)
 
 
 def remember(

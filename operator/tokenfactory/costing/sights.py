@@ -17,6 +17,7 @@ from tokenfactory.model import (
     EngineId,
     EngineKind,
     EngineReading,
+    Failure,
     Fleet,
     Inspected,
     Pod,
@@ -58,7 +59,8 @@ def list_sights(
             found.append(replace(silent, facts=facts, gpus=gpus))
         parts = _split(gpus, [engine for engine, _ in workers])
         for (engine, role), part in zip(workers, parts, strict=True):
-            seen = _see(replica, engine, readings=readings, ledger=ledger, now=now)
+            own = id_of(replica.pod, engine)
+            seen = see(own, engine, replica.pod, reading=readings.engines.get(own), ledger=ledger, now=now)
             epoch = told[seen.id].epoch if seen.id in told else ""
             found.append(replace(seen, role=role, facts=facts, gpus=part, epoch=epoch))
     return tuple(found)
@@ -95,13 +97,19 @@ def is_ready(engine: Engine) -> bool:
     return engine.container.running and engine.container.ready
 
 
-def _see(replica: Replica, engine: Engine, *, readings: Readings, ledger: Ledger | None, now: float) -> Sight:
-    engine_id = id_of(replica.pod, engine)
-    reading = readings.engines.get(engine_id)
+def see(
+    engine_id: EngineId,
+    engine: Engine,
+    pod: Pod,
+    *,
+    reading: EngineReading | Failure | None,
+    ledger: Ledger | None,
+    now: float,
+) -> Sight:
+    """The sight of what runs in a container of the pod, before anybody said which GPUs are its own."""
     ready = is_ready(engine)
-    since, from_zero = begin_of(
-        replica.pod, ready=ready, started_at=engine.container.started_at, ledger=ledger, now=now
-    )
+    started_at = engine.container.started_at
+    since, from_zero = begin_of(pod, ready=ready, started_at=started_at, ledger=ledger, now=now)
     return Sight(
         id=engine_id,
         role=engine.role,

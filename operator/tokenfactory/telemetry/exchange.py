@@ -48,6 +48,7 @@ class Exchange(asyncio.Protocol):
         "_headers",
         "_limits",
         "_parser",
+        "_received",
         "_request",
         "_size",
         "_status",
@@ -68,6 +69,7 @@ class Exchange(asyncio.Protocol):
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
+        self._received = 0
         self._status = 0
         self._at = 0.0
         self._body: list[bytes] = []
@@ -92,8 +94,8 @@ class Exchange(asyncio.Protocol):
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self._fail(_unreachable("not an HTTP answer"))
-        if not self._status:
-            self._count_head(len(data))
+        self._received += len(data)
+        self._bound(self._received - 2 * self._size)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -106,12 +108,12 @@ class Exchange(asyncio.Protocol):
 
     # The parser's side.
 
-    def on_status(self, reason: bytes) -> None:
-        self._count_head(len(reason))
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value))
-        self._headers[name.lower()] = value
+        """Headers behind the body change nothing any more."""
+        if not self._status:
+            self._headers[name.lower()] = value
+            self._head_bytes += len(name) + len(value)
+            self._bound(self._head_bytes)
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -162,12 +164,13 @@ class Exchange(asyncio.Protocol):
         if self._encoding not in (*_PLAIN, *_PACKED):
             raise Refused(FailureReason.BAD_ENCODING, "an encoding that was not asked for")
 
-    def _count_head(self, size: int) -> None:
-        """Of a head that is not complete after a read its bytes count once more: the sum still has an end."""
-        self._head_bytes += size
-        if self._head_bytes > self._limits.header_bytes:
-            limit = self._limits.header_bytes
-            self._fail(Refused(FailureReason.LIMIT_EXCEEDED, f"headers over {limit} bytes"))
+    def _bound(self, size: int) -> None:
+        """Head, chunk sizes and what follows the last chunk: of these no more is read than of the body, and
+        the limit of a head. The parser would keep a header that never ends.
+        """
+        limit = self._limits.header_bytes
+        if size > limit:
+            self._fail(Refused(FailureReason.LIMIT_EXCEEDED, f"over {limit} bytes of headers and framing"))
 
     def _finish(self) -> None:
         if not self.answer.done():

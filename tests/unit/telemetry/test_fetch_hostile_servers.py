@@ -283,6 +283,7 @@ async def test_a_broken_answer_is_unreachable_and_not_quoted(parts: tuple[bytes,
     assert "hunter2" not in str(result)
 
 
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n26\r\n" + PAGE + b"\r\n"
 LONG_HEADS = {
     "one header": (OK + b"X: " + b"a" * 20_000 + b"\r\n\r\n", PAGE),
     "one that never ends": (OK + b"X: ", *(b"a" * 1000 for _ in range(100))),
@@ -293,6 +294,10 @@ LONG_HEADS = {
         *(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(30)),
         b"\r\n",
     ),
+    "many in one read": (OK + b"".join(b"X-%d: a\r\n" % n for n in range(3000)) + b"\r\n" + PAGE,),
+    "hints without end": tuple(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100 for _ in range(20)),
+    "one behind the body that never ends": (CHUNKED + b"0\r\nX: ", *(b"a" * 10_000 for _ in range(100))),
+    "a chunk's size that never ends": (CHUNKED + b"1;x=", *(b"a" * 10_000 for _ in range(100))),
     "one name again and again": (OK, *(b"X: %s\r\n" % (b"a" * 1000) for _ in range(30)), b"\r\n"),
 }
 
@@ -308,10 +313,17 @@ async def test_a_head_over_its_limit_is_dropped(parts: tuple[bytes, ...]) -> Non
     [
         (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", OK + b"Content-Length: 38\r\n\r\n", PAGE),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"26\r\n" + PAGE + b"\r\n0\r\n\r\n"),
+        (CHUNKED, b"0\r\nContent-Encoding: gzip\r\n\r\n"),
         (OK + b"\r\n" + PAGE,),
         (OK + b"Content-Length: 38\r\n\r\n" + PAGE + OK + b"Content-Length: 5\r\n\r\nother",),
     ],
-    ids=["after a hint", "in chunks", "until the connection ends", "before another answer"],
+    ids=[
+        "after a hint",
+        "in chunks",
+        "before other headers",
+        "until the connection ends",
+        "before another answer",
+    ],
 )
 async def test_a_page_is_taken_however_it_is_framed(parts: tuple[bytes, ...]) -> None:
     assert len(PAGE) == 38
