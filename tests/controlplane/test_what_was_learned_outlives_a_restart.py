@@ -81,11 +81,25 @@ def test_a_killed_operator_knows_the_level_again_when_its_first_window_is_full(
     assert len(memory_writes(scene)) == 1
 
 
-def test_a_polite_stop_keeps_what_was_learned_since(scene: Scene, operator: OperatorProcess) -> None:
+def learn_and_stop(scene: Scene, operator: OperatorProcess) -> AuditEvent:
+    """What the operator wrote last when it was asked to end."""
+    before = len(memory_writes(scene))
     time.sleep(NEW_TO_LEARN)
     assert operator.stop() == 0
-    scene.wait_for("its line in the audit log", lambda: memory_writes(scene)[1:], seconds=5)
-    assert [(event.verb, event.code) for event in memory_writes(scene)[1:]] == [("update", 200)]
+    scene.wait_for("its line in the audit log", lambda: memory_writes(scene)[before:], seconds=5)
+    (event,) = memory_writes(scene)[before:]
+    return event
+
+
+def test_a_polite_stop_keeps_what_was_learned_since(scene: Scene, operator: OperatorProcess) -> None:
+    """It has three seconds for that. If the API server was slower the log says so, and it is asked again."""
+    event = learn_and_stop(scene, operator)
+    if event.code != 200:
+        assert "the API server is slow" in operator.log.read_text()
+        operator.start()
+        scene.wait_for("Healthy again", lambda: says(operator, "Healthy"), seconds=TO_FILL_A_WINDOW)
+        event = learn_and_stop(scene, operator)
+    assert (event.verb, event.code) == ("update", 200)
 
 
 def test_a_corrupt_memory_is_a_lost_level_and_no_alarm(scene: Scene, operator: OperatorProcess) -> None:
